@@ -1,0 +1,29 @@
+# Every target sets itself up: the first run makes .venv from constraints.txt, later runs find it ready.
+.PHONY: course test demo bench lint notebooks clean
+
+READY := .venv/.ready
+RUN := .venv/bin/python
+
+course: $(READY)
+	$(RUN) -m sepnb.cli course
+
+test: $(READY)
+	$(RUN) -m pytest
+
+bench: $(READY)
+	sh tools/debian_packages.sh ffmpeg
+	$(RUN) -m benchmarks
+
+lint: $(READY)
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+
+# Badges, links and setup cells follow the Repository URL in pyproject.toml.
+notebooks: $(READY)
+	$(RUN) tools/notebook_frames.py
+
+$(READY): pyproject.toml constraints.txt tools/setup.sh tools/torchaudio_on_cpu.py
+	sh tools/setup.sh
+
+clean:
+	rm -rf .venv build
