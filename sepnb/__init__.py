@@ -9,13 +9,21 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "SepnbError": "errors",
+    "UNet": "models",
+    "bss_eval": "metrics",
+    "check_tracks": "track_checks",
+    "evaluate": "evaluation",
     "find_tracks": "tracks",
+    "load_separator": "separators",
     "make_band": "band",
+    "open_lab": "lab",
     "prepare": "store",
+    "separate": "separators",
+    "train": "training",
 }
-_MODULES = {"audio", "figures"}
+_MODULES = {"audio", "figures", "listening", "metrics", "probe", "separators", "spectral", "training"}
 
-__all__ = [*_HOME_OF, *_MODULES]
+__all__ = sorted([*_HOME_OF, *_MODULES])
 
 
 def __getattr__(name: str) -> object:

@@ -17,5 +17,9 @@ class StoreError(SepnbError):
     """A chunk store is damaged, belongs to other settings, or cannot be written."""
 
 
+class ArchiveError(SepnbError):
+    """An archive is missing, torn or not what was packed, or cannot be written or unpacked."""
+
+
 class DownloadError(SepnbError):
     """A file could not be fetched, or what came is not what was promised."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sepnb.errors import SepnbError
+
 
 @contextmanager
 def written_whole(path: Path | str) -> Iterator[Path]:
@@ -42,3 +44,14 @@ def checksum(path: Path | str, algorithm: str = "sha256") -> str:
     """Hexadecimal digest of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def read_json(path: Path | str) -> dict:
+    """Read a JSON object; raises SepnbError where the file is not one."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SepnbError(f"{path} is not readable JSON ({error}): it is damaged, remove it and make it anew") from error
+    if not isinstance(value, dict):
+        raise SepnbError(f"{path} holds a JSON {type(value).__name__}, not an object")
+    return value

@@ -1,0 +1,293 @@
+"""Compressed audio in containers: MP3, AAC, the streams of `.stem.mp4`, and whatever else FFmpeg's libraries know.
+
+PyAV carries those libraries with it, so no ffmpeg program is needed. The way in is `sepnb.audio`, which puts the name
+of the file in front of the errors raised here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+import av
+import numpy as np
+
+from sepnb.errors import AudioError
+
+# A codec that is entered in mid-stream needs some blocks before its output is right: the overlap of AAC, the bits that
+# MP3 saves up for later frames (half a second of them in the worst case), the state of filters.
+PRE_ROLL_SECONDS = 0.5
+
+# Formats that find any sample again: their time stamps are as exact after a jump as without one.
+JUMPING_FORMATS = ("mov", "mp3")
+
+# Encoders pad to whole frames, so a stream may end a frame or two from where it should; if more, sound was lost.
+ALLOWED_DIFFERENCE = 4096
+
+ENCODER_FRAME = 1024
+AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+class Container:
+    """An open file with audio streams of one rate in Hz and one number of channels; a context manager."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._used = False
+        try:
+            self._container = av.open(str(path))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise AudioError(
+                f"not audio in a known format, or cut short or damaged ({_reason(error)}); if it should be, copy or "
+                "download it again"
+            ) from error
+        found = self._container.streams.audio
+        self.streams = len(found)
+        if not found:
+            self.close()
+            raise AudioError("has no audio stream")
+        self.rate = found[0].rate
+        self.channels = found[0].codec_context.layout.nb_channels
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._container.close()
+
+    def length(self) -> int:
+        """Samples of the first stream, as decoding would give; decodes the last second alone where that is possible."""
+        stream = self._container.streams.audio[0]
+        if self._jumps() and stream.duration:
+            last_second = [_Track(stream, first=0, count=None, keep=False)]
+            with suppress(AudioError):  # if what was promised is not there, see below how much is
+                self._decode(last_second, enter_at=max(float(stream.duration * stream.time_base) - 1, 0))
+                if last_second[0].end > 0:
+                    return last_second[0].end
+        with self._unused() as container:
+            everything = [_Track(container._container.streams.audio[0], first=0, count=None, keep=False)]
+            container._decode(everything)
+            return everything[0].end
+
+    def read(self, first: int, count: int | None, all_streams: bool) -> np.ndarray:
+        """Samples `first` to `first + count` (None: to the end) of the first or of all streams.
+
+        Returns float32 (streams, channels, samples), equal to the same slice of the whole to the last bit.
+        """
+        streams = self._chosen(all_streams)
+        before = 2 * PRE_ROLL_SECONDS
+        if first > before * self.rate and self._jumps():
+            # Some codecs draw noise from a generator that runs on from the first frame of the file (AAC's noise
+            # substitution), others remember for long. So one decoder reads the excerpt twice, with more and with less
+            # before it. If both agree, what went before does not matter; if not, only the beginning is early enough.
+            attempts = []
+            for pre_roll in (before, before / 2):
+                tracks = [_Track(stream, first, count) for stream in streams]
+                try:
+                    self._decode(tracks, enter_at=first / self.rate - pre_roll)
+                except AudioError:
+                    break
+                attempts.append(_stacked(tracks))
+            if len(attempts) == 2 and np.array_equal(*attempts):
+                return attempts[0]
+        with self._unused() as container:
+            tracks = [_Track(stream, first, count) for stream in container._chosen(all_streams)]
+            container._decode(tracks)
+            return _stacked(tracks)
+
+    @contextmanager
+    def _unused(self) -> Iterator["Container"]:
+        """This file with its decoders as they should be before the first frame."""
+        if not self._used:
+            yield self
+            return
+        with Container(self.path) as opened_anew:
+            yield opened_anew
+
+    def _chosen(self, all_streams: bool) -> list[av.AudioStream]:
+        streams = list(self._container.streams.audio)[: None if all_streams else 1]
+        forms = {(stream.codec_context.layout.nb_channels, stream.rate) for stream in streams}
+        if len(forms) > 1:
+            told = ", ".join(f"{channels} at {rate} Hz" for channels, rate in sorted(forms))
+            raise AudioError(f"its audio streams differ in channels or rate ({told}): they are not stems of one song")
+        return streams
+
+    def _jumps(self) -> bool:
+        return any(name in self._container.format.name.split(",") for name in JUMPING_FORMATS)
+
+    def _decode(self, tracks: list["_Track"], enter_at: float | None = None) -> None:
+        """Decode into the tracks, in one pass over the file, from its beginning or from `enter_at` (seconds) on.
+
+        One pass in one thread is what measured fastest: threads wait for each other's Python between two packets.
+        """
+        self._used = True
+        waiting = {track.stream.index: track for track in tracks}
+        try:
+            if enter_at is not None:
+                stream = tracks[0].stream
+                self._container.seek((stream.start_time or 0) + round(enter_at / stream.time_base), stream=stream)
+                for track in tracks:
+                    track.enter()
+            for packet in self._container.demux([track.stream for track in tracks]):
+                track = waiting.get(packet.stream.index)
+                if track is None:
+                    continue
+                for frame in packet.decode():
+                    track.take(frame)
+                if track.is_full():
+                    del waiting[packet.stream.index]
+                    if not waiting:
+                        break
+        except av.error.FFmpegError as error:
+            reached = min(track.end for track in tracks) / self.rate
+            raise AudioError(
+                f"cut short or damaged: decoding stops at {reached:.2f} s ({_reason(error)}); copy or download it again"
+            ) from error
+        for track in tracks:
+            track.check_end()
+
+
+class _Track:
+    """The wanted samples of one stream: an array that frames are copied into as they are decoded."""
+
+    def __init__(self, stream: av.AudioStream, first: int, count: int | None, keep: bool = True):
+        self.stream = stream
+        self.end = 0  # the sample at which the last decoded frame ended
+        self._first = first
+        self._last = None if count is None else first + count
+        self._keep = keep
+        self._filled = 0
+        self._look_at_clock = False
+        expected = max(0, (self._promised() or 0) + ENCODER_FRAME - first) if count is None else count
+        self._samples = np.empty((stream.codec_context.layout.nb_channels, expected if keep else 0), np.float32)
+
+    def enter(self) -> None:
+        """Be told that the next frame is in mid-stream: its time stamp will say where."""
+        self._look_at_clock = True
+
+    def take(self, frame: av.AudioFrame) -> None:
+        """Copy what is wanted of a frame."""
+        begin = self.end  # frames follow each other; a clock that ticks in milliseconds would tear them apart
+        if self._look_at_clock:
+            stream = self.stream
+            ticks = frame.pts - (stream.start_time or 0)  # from the first sample heard, after the encoder's padding
+            begin = round(ticks * stream.time_base * stream.rate)
+            self._look_at_clock = False
+        self.end = begin + frame.samples
+        skipped = max(self._first - begin, 0)
+        wanted = min(self.end, self._last or self.end) - begin - skipped
+        if wanted <= 0 or not self._keep:
+            return
+        filled = self._filled + wanted
+        if filled > self._samples.shape[1]:  # the header promised less
+            self._samples = np.pad(self._samples, ((0, 0), (0, filled)))
+        for row, values in zip(self._samples, _channels(frame), strict=True):
+            row[self._filled : filled] = values[skipped : skipped + wanted]
+        self._filled = filled
+
+    def is_full(self) -> bool:
+        return self._last is not None and self.end >= self._last
+
+    def samples(self) -> np.ndarray:
+        """Float32 (channels, samples)."""
+        return self._samples[:, : self._filled]
+
+    def check_end(self) -> None:
+        """AudioError if the stream ended well before its header says."""
+        promised = self._promised()
+        if promised is None:
+            return
+        needed = promised if self._last is None else min(promised, self._last)
+        if self.end < needed - ALLOWED_DIFFERENCE:
+            there, said = self.end / self.stream.rate, promised / self.stream.rate
+            raise AudioError(f"cut short: {there:.2f} s of its {said:.2f} s are there; copy or download it again")
+
+    def _promised(self) -> int | None:
+        """Samples by the header; None where there is only a guess by the file's size (raw AAC, MP3 without LAME's)."""
+        stream = self.stream
+        exact = "mov" in stream.container.format.name.split(",") or stream.start_time
+        if not exact or not stream.duration:
+            return None
+        return round(stream.duration * stream.time_base * stream.rate)
+
+
+def _channels(frame: av.AudioFrame) -> list[np.ndarray] | np.ndarray:
+    """The samples of a frame as floats, channel by channel; integers are scaled to [-1, 1)."""
+    if frame.format.name == "fltp":  # what AAC and MP3 decode to: spare the copy that to_ndarray makes
+        return [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
+    array = frame.to_ndarray()
+    if not frame.format.is_planar:
+        array = array.reshape(frame.samples, -1).T
+    if array.dtype == np.uint8:
+        return (array.astype(np.float32) - 128) / 128
+    if np.issubdtype(array.dtype, np.integer):
+        return array / -float(np.iinfo(array.dtype).min)
+    return array
+
+
+def _stacked(tracks: list[_Track]) -> np.ndarray:
+    """Put streams on top of each other, cut to the shortest, as stempeg does; AudioError if they differ by much."""
+    lengths = [track.samples().shape[1] for track in tracks]
+    shortest = min(lengths)
+    if max(lengths) - shortest > ALLOWED_DIFFERENCE:
+        raise AudioError(f"its audio streams differ in length: {', '.join(map(str, lengths))} samples")
+    return np.stack([track.samples()[:, :shortest] for track in tracks])
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def encode_aac(path: Path, stems: np.ndarray, rate: int) -> None:
+    """Encode float32 (streams, channels, samples) as the AAC streams of an MP4 file; 256 kbit/s in 44.1 kHz stereo."""
+    _check_form(stems, rate, AAC_RATES, "AAC")
+    coding = {
+        "b": str(round(128_000 * stems.shape[1] * min(rate / 44100, 1))),
+        "aac_pns": "0",  # noise substitution puts noise where music was; the encoder of MUSDB18 did not use it either
+    }
+    # By the usual clock of milliseconds, an MP4 file may end before its last samples.
+    _encode(path, stems, rate, "aac", coding, "mp4", {"movie_timescale": str(rate)})
+
+
+def encode_mp3(path: Path, audio: np.ndarray, rate: int) -> None:
+    """Encode float32 (channels, samples) as MP3: 320 kbit/s; below 32 kHz the best variable bit rate."""
+    _check_form(audio, rate, MP3_RATES, "MP3")
+    # Below 32 kHz, LAME turns the level down by 5 % at constant bit rates.
+    coding = {"b": "320000"} if rate >= 32000 else {"flags": "+qscale", "global_quality": "0"}
+    _encode(path, audio[np.newaxis], rate, "libmp3lame", coding, "mp3", {})
+
+
+def _check_form(audio: np.ndarray, rate: int, rates: tuple[int, ...], name: str) -> None:
+    if audio.shape[-2] > 2:
+        raise AudioError(f"{name} is written with one or two channels, not {audio.shape[-2]} (shape {audio.shape})")
+    if rate not in rates:
+        raise AudioError(f"{name} has no rate of {rate} Hz; resample to one of {', '.join(map(str, rates))}")
+
+
+def _encode(path: Path, stems: np.ndarray, rate: int, codec: str, coding: dict, form: str, writing: dict) -> None:
+    """Encode every stem with a codec and its options, into a container with its own."""
+    layout = "mono" if stems.shape[1] == 1 else "stereo"
+    try:
+        with av.open(str(path), "w", format=form, options=writing) as container:
+            streams = []
+            for _ in stems:
+                stream = container.add_stream(codec, rate=rate, options=coding)
+                stream.layout = layout
+                stream.format = "fltp"
+                streams.append(stream)
+            # Streams take turns, so that an excerpt of all of them lies in one place of the file.
+            for begin in range(0, stems.shape[-1], ENCODER_FRAME):
+                for stream, stem in zip(streams, stems, strict=True):
+                    block = np.ascontiguousarray(stem[:, begin : begin + ENCODER_FRAME])
+                    frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+                    frame.sample_rate = rate
+                    frame.pts = begin
+                    container.mux(stream.encode(frame))
+            for stream in streams:
+                container.mux(stream.encode(None))
+    except av.error.FFmpegError as error:
+        raise AudioError(f"could not be encoded or written ({_reason(error)})") from error

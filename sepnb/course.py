@@ -1,0 +1,110 @@
+"""The whole course on one command: every notebook executed in order, as HTML pages and figures."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sepnb.errors import SepnbError
+from sepnb.files import write_text
+
+# Minutes a student waits are part of the design: seconds on two cores in the demo profile.
+BUDGETS = {
+    "01_data_prep": 60,
+    "02_train_unet": 120,
+    "03_resource_probe": 60,
+    "04_pretrained_evaluation": 90,
+    "05_interactive_listening": 30,
+}
+
+
+@dataclass(frozen=True)
+class Executed:
+    """One notebook after its run."""
+
+    name: str
+    seconds: float
+    page: Path
+    notebook: object  # an executed nbformat notebook
+
+
+def notebooks_folder() -> Path:
+    """Where the notebooks are: the checkout that holds the working folder or this package."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
+        if all((folder / "notebooks" / f"{name}.ipynb").is_file() for name in BUDGETS):
+            return folder / "notebooks"
+    raise SepnbError("the course's notebooks are not here: run this from a checkout of the repository")
+
+
+def run_course(
+    profile: str = "demo",
+    out: Path | str = "build",
+    home: Path | str | None = None,
+    only: list[str] | None = None,
+    folder: Path | None = None,
+) -> Iterator[Executed]:
+    """Execute the notebooks in order and write each as `out/NAME.html`; yields each as it is done.
+
+    `home` is where data, figures and runs go (the checkout by default). `only` picks notebooks by the beginning of
+    their names, `folder` takes copies of your own instead of the checkout's. Raises SepnbError with the cell's own
+    error where a notebook fails; its page is written all the same.
+    """
+    folder = folder or notebooks_folder()
+    names = [name for name in BUDGETS if only is None or name.startswith(tuple(only))]
+    if not names:
+        raise SepnbError(f"no notebook begins with {', '.join(only)}; there are {', '.join(BUDGETS)}")
+    home = Path(home) if home is not None else folder.parent
+    with _environment(SEPNB_PROFILE=profile, SEPNB_HOME=str(home.resolve())):
+        for name in names:
+            yield _execute(folder / f"{name}.ipynb", Path(out))
+
+
+def _execute(path: Path, out: Path) -> Executed:
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(path.parent)}})
+    started = time.perf_counter()
+    failure = None
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        failure = error
+    seconds = time.perf_counter() - started
+    page = out / f"{path.stem}.html"
+    write_text(page, _page(notebook, path.stem))
+    if failure is not None:
+        raise SepnbError(f"{path.name} failed: {failure.ename}: {failure.evalue} (see {page})") from failure
+    return Executed(path.stem, seconds, page, notebook)
+
+
+def _page(notebook: object, title: str) -> str:
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter()
+    # A page that can be read on a train: no script is fetched from elsewhere to show it.
+    exporter.embed_images = True
+    html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    for name in BUDGETS:
+        html = html.replace(f'href="{name}.ipynb"', f'href="{name}.html"')
+    return html
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    # The kernels inherit it; one thread pool per core, and the same Python that runs this.
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key)
+            else:
+                os.environ[key] = value

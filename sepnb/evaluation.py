@@ -1,0 +1,105 @@
+"""Separators × tracks → one tidy table of scores."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from sepnb.errors import SepnbError
+from sepnb.metrics import BSSScores, bss_eval
+from sepnb.separators import Bindable, Separator, load_separator, separate
+from sepnb.tracks import Track
+
+SCORES = ["SDR", "ISR", "SIR", "SAR"]
+
+
+def evaluate(
+    separators: Iterable[Separator | Bindable | str],
+    tracks: Sequence[Track],
+    seconds: float | None = None,
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Score every separator on every track: a row per system, track, target and frame.
+
+    Columns: system, track, target, frame (1-second windows, counted from 0), SDR, ISR, SIR, SAR in dB (see `bss_eval`).
+    `seconds` scores the middle of each track only; with it, numbers are quick and rough. Scoring runs in `workers`
+    processes; separating stays in this one. Raises SepnbError where a separator does not give a track's sources.
+    """
+    systems = [load_separator(item) if isinstance(item, str) else item for item in separators]
+    total = len(systems) * len(tracks)
+    if not total:
+        raise SepnbError("nothing to score: no separators or no tracks were given")
+    with tqdm(_scored(_jobs(systems, tracks, seconds), workers), total=total, desc="scoring", unit="song") as tables:
+        return pd.concat(tables, ignore_index=True)
+
+
+def summarise(scores: pd.DataFrame, score: str = "SDR") -> pd.DataFrame:
+    """Median over tracks of the median over frames, as SiSEC reports: systems down, targets across, in dB."""
+    of_tracks = scores.groupby(["system", "track", "target"], sort=False)[score].median()
+    return of_tracks.groupby(["system", "target"], sort=False).median().unstack("target")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One system's stems of one track, ready to score; everything in it travels to another process."""
+
+    system: str
+    track: str
+    sources: tuple[str, ...]
+    rate: int
+    references: np.ndarray
+    estimates: np.ndarray
+
+    def score(self) -> pd.DataFrame:
+        scores = bss_eval(self.references, self.estimates, self.rate)
+        return _table(self.system, self.track, self.sources, scores)
+
+
+def _jobs(systems: list[Separator | Bindable], tracks: Sequence[Track], seconds: float | None) -> Iterator[_Job]:
+    for track in tracks:
+        if seconds is not None:
+            track = track.middle(seconds)
+        mixture, references = track.mixture(), track.stems()
+        for system in systems:
+            separator = system.bind(track) if isinstance(system, Bindable) else system
+            stems = separate(separator, mixture, track.rate)
+            missing = [source for source in track.sources if source not in stems]
+            if missing:
+                raise SepnbError(
+                    f"{separator.name} gives {', '.join(stems)}, not the {', '.join(missing)} that {track.name!r} has"
+                )
+            estimates = np.stack([stems[source] for source in track.sources])
+            yield _Job(separator.name, track.name, track.sources, track.rate, references, estimates)
+
+
+def _scored(jobs: Iterator[_Job], workers: int) -> Iterator[pd.DataFrame]:
+    if workers <= 1:
+        yield from map(_Job.score, jobs)
+        return
+    # Spawned, not forked: a forked child of a process that has run torch or a GPU can hang.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = deque()
+        for job in jobs:
+            # A few songs wait, not a data set: each holds its audio in memory.
+            if len(running) == 2 * workers:
+                yield running.popleft().result()
+            running.append(pool.submit(job.score))
+        while running:
+            yield running.popleft().result()
+
+
+def _table(system: str, track: str, sources: tuple[str, ...], scores: BSSScores) -> pd.DataFrame:
+    frames = scores.sdr.shape[1]
+    columns = {
+        "system": system,
+        "track": track,
+        "target": np.repeat(sources, frames),
+        "frame": np.tile(np.arange(frames), len(sources)),
+    }
+    values = (scores.sdr, scores.isr, scores.sir, scores.sar)
+    return pd.DataFrame({**columns, **{name: value.ravel() for name, value in zip(SCORES, values, strict=True)}})

@@ -1,0 +1,39 @@
+"""Figures for the report: one print style, plots that take and return axes, and a gallery that keeps them.
+
+The names below load on first use, so importing this package needs no matplotlib and changes no setting.
+"""
+
+import importlib
+
+_HOME_OF = {
+    "Gallery": "gallery",
+    "print_style": "style",
+    "use_style": "style",
+    "stem_color": "style",
+    "subplots": "style",
+    "waveforms": "plots_audio",
+    "spectrogram": "plots_audio",
+    "spectrogram_grid": "plots_audio",
+    "excerpt_curve": "plots_audio",
+    "level_bars": "plots_data",
+    "long_term_spectra": "plots_data",
+    "overlap_matrix": "plots_data",
+    "measured_bars": "plots_data",
+    "residuals": "plots_data",
+    "loss_curve": "plots_training",
+    "model_sizes": "plots_training",
+    "scores_by_stem": "plots_scores",
+    "medians": "plots_scores",
+}
+
+__all__ = [*_HOME_OF]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"sepnb.figures.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'sepnb.figures' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,192 @@
+"""Opening a notebook: where it runs, on what device, on which data, and where its results go."""
+
+import importlib.util
+import os
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sepnb import archive, musdb_downloads
+from sepnb.band import make_band
+from sepnb.errors import SepnbError
+from sepnb.figures.gallery import Gallery
+from sepnb.store import Store, prepare
+from sepnb.tracks import Tracks, find_tracks
+from sepnb.training import train
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of everything a notebook does, chosen once and by name."""
+
+    name: str
+    about: str
+    # The store's excerpt of each song, in seconds.
+    excerpt: float
+    # What notebook 02 trains.
+    recipe: str
+    # Songs and seconds of each that notebook 04 scores: museval takes about as long as the music lasts.
+    score_songs: int
+    score_seconds: float
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("demo", "the synthetic band: no download, no GPU", 30.0, "toy-minute", 3, 8.0),
+        Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", 10, 6.0),
+        Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", 50, 30.0),
+    )
+}
+
+# The demo profile's songs. Thirteen are few, but rendered in seconds, and enough to split three ways.
+BAND = {"train": 8, "valid": 2, "test": 3}
+BAND_SECONDS = 36.0
+SEED = 2018
+
+# Under the data folder, and for MUSDB18-HQ also on Drive.
+SAMPLE_FOLDER = "musdb18-7s"
+FULL_FOLDER = "musdb18hq"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """An opened notebook. Folders are made when something is put in them."""
+
+    name: str
+    place: str
+    device: str
+    profile: Profile
+    home: Path
+    drive: Path | None
+
+    @cached_property
+    def data(self) -> Path:
+        """The folder of the profile's songs; made or fetched at first use."""
+        folder = self.home / "data"
+        if self.profile.name == "demo":
+            return make_band(folder / "band", **BAND, seconds=BAND_SECONDS, seed=SEED)
+        if self.profile.name == "sample":
+            return musdb_downloads.download_musdb7(folder / SAMPLE_FOLDER)
+        found = _find_musdb18hq(folder, self.drive)
+        if found is None:
+            raise SepnbError(
+                f"MUSDB18-HQ is not here. Put it into {folder / FULL_FOLDER} or name its folder in SEPNB_DATA; "
+                "sepnb.musdb_downloads.download_musdb18hq(folder, songs=20) fetches a part of it that fits Colab's disk"
+            )
+        return found
+
+    @cached_property
+    def tracks(self) -> Tracks:
+        """The profile's songs that can be used, the broken ones named in `tracks.left_out`."""
+        return find_tracks(self.data)
+
+    @property
+    def figures(self) -> Gallery:
+        """Where figures for the report go: PNG, PDF and CSV with a caption."""
+        return Gallery(self.home / "figures", self.name)
+
+    def store(self, excerpt: float | None = None) -> Store:
+        """The chunk store of the profile's songs, cut to `excerpt` seconds each; made at first use.
+
+        Where there is a Drive, one archive of the store is kept there: after a disconnect the store comes back from it
+        instead of being made again.
+        """
+        excerpt = self.profile.excerpt if excerpt is None else excerpt
+        folder = self.home / "data" / "stores" / f"{self.profile.name}-{excerpt:g}s"
+        kept = self.drive / f"{folder.name}.zip" if self.drive else None
+        if kept and kept.exists() and not folder.exists():
+            archive.unpack(kept, folder)
+        store = prepare(self.tracks, folder, excerpt=excerpt).store
+        if kept and not kept.exists():
+            archive.pack(folder, kept)
+        return store
+
+    def run(self, recipe: str | None = None) -> Path:
+        """The folder of the profile's training run; trained at first use."""
+        recipe = recipe or self.profile.recipe
+        return train(self.store(), self.home / "build" / "runs" / f"{self.profile.name}-{recipe}", recipe, self.device)
+
+    def check(self, name: str, answer: object, right: Callable[[object], bool], hint: str) -> None:
+        """Say whether an exercise's answer is right, and where to look if not; None is an answer not yet given."""
+        if answer is None:
+            print(f"○ {name}: your turn")
+        else:
+            print(f"✓ {name}" if right(answer) else f"✗ {name}: {hint}")
+
+
+def open_lab(name: str, profile: str | None = None, home: Path | str | None = None, drive: bool = True) -> Lab:
+    """Open a notebook's lab: find the place, device, profile and folders, set the seed, and say so.
+
+    `profile` is `demo`, `sample` or `full`; None takes SEPNB_PROFILE, or else the best whose data is there. `home` is
+    where data, figures and runs go; None takes SEPNB_HOME, or else the checkout this notebook lies in, or else
+    a folder `sepnb` here (on Colab: /content/sepnb). On Colab, Drive is mounted to keep what took long; `drive=False`
+    goes without. MUSDB18-HQ is looked for in SEPNB_DATA, on Drive as `musdb18hq`, and in data/musdb18hq.
+    Raises SepnbError for an unknown profile.
+    """
+    place = _place()
+    home = Path(home or os.environ.get("SEPNB_HOME") or _home(place)).resolve()
+    mounted = _mount_drive() if drive and place == "Colab" else None
+    wanted = profile or os.environ.get("SEPNB_PROFILE") or _best_profile(home / "data", mounted)
+    if wanted not in PROFILES:
+        raise SepnbError(f"no profile {wanted!r}; there are {', '.join(PROFILES)}")
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002 -- librosa and museval draw from the global generator
+    torch.manual_seed(SEED)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    lab = Lab(name, place, device, PROFILES[wanted], home, mounted)
+    print(f"{name} on {place}, Python {sys.version.split()[0]}, torch {torch.__version__}, {_describe(device)}")
+    print(f"profile {wanted}: {lab.profile.about}")
+    print(f"everything goes under {home}" + (f", and what took long also to {mounted}" if mounted else ""))
+    return lab
+
+
+def _place() -> str:
+    if "google.colab" in sys.modules or importlib.util.find_spec("google.colab") is not None:
+        return "Colab"
+    return "Kaggle" if "KAGGLE_KERNEL_RUN_TYPE" in os.environ else "this computer"
+
+
+def _home(place: str) -> Path:
+    if place != "this computer":
+        return Path.cwd() / "sepnb"
+    here = Path.cwd()
+    checkouts = [folder for folder in (here, *here.parents) if (folder / "notebooks" / "01_data_prep.ipynb").is_file()]
+    return checkouts[0] if checkouts else here / "sepnb"
+
+
+def _mount_drive() -> Path | None:
+    from google.colab import drive
+
+    mountpoint = Path(os.environ.get("SEPNB_DRIVE", "/content/drive"))
+    try:
+        drive.mount(str(mountpoint))
+    except Exception as error:  # Colab raises several types, a refused permission among them; the lab works without.
+        print(f"Drive is not mounted ({error}): what is made here is gone when the runtime disconnects")
+        return None
+    return mountpoint / "MyDrive" / "sepnb"
+
+
+def _find_musdb18hq(data: Path, drive: Path | None) -> Path | None:
+    named = os.environ.get("SEPNB_DATA")
+    candidates = [Path(named)] if named else [data / FULL_FOLDER, *([drive / FULL_FOLDER] if drive else [])]
+    return next((folder for folder in candidates if (folder / "train").is_dir()), None)
+
+
+def _best_profile(data: Path, drive: Path | None) -> str:
+    if _find_musdb18hq(data, drive) is not None:
+        return "full"
+    return "sample" if (data / SAMPLE_FOLDER / "train").is_dir() else "demo"
+
+
+def _describe(device: str) -> str:
+    if device == "cpu":
+        return f"no GPU, {os.cpu_count()} cores"
+    properties = torch.cuda.get_device_properties(0)
+    return f"{properties.name} with {properties.total_memory / 2**30:.1f} GiB"

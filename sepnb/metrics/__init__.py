@@ -1,0 +1,5 @@
+"""Scores: arrays in, decibels out. Nothing here knows of files or figures."""
+
+from sepnb.metrics.bsseval import BSSScores, bss_eval
+
+__all__ = ["BSSScores", "bss_eval"]

@@ -1,0 +1,6 @@
+"""Systems that turn a mixture into stems, behind one interface, and a registry of their names."""
+
+from sepnb.separators.base import Bindable, Separator, separate
+from sepnb.separators.registry import REGISTRY, load_separator
+
+__all__ = ["REGISTRY", "Bindable", "Separator", "load_separator", "separate"]

@@ -1,0 +1,110 @@
+"""The command line: every command has help, does its work, and says in one line what a user can mend."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from sepnb import audio
+from sepnb.cli import app
+from sepnb.models import UNet, UNetConfig
+from sepnb.store import Store
+from sepnb.tracks import find_tracks
+
+COMMANDS = ["course", "band", "prepare", "train", "probe", "separate", "evaluate", "models"]
+runner = CliRunner()
+
+
+def sepnb(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "sepnb.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    """Three short songs of the band, made by the command itself."""
+    folder = tmp_path_factory.mktemp("cli") / "songs"
+    result = runner.invoke(app, ["band", str(folder), "--songs", "3", "--seconds", "4", "--seed", "5"])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    result = runner.invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 4
+
+
+def test_commands_are_those_that_work():
+    listed = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert listed == set(COMMANDS)
+
+
+def test_band_writes_songs_that_are_found(songs):
+    tracks = find_tracks(songs)
+    assert len(tracks) == 3
+    assert len(tracks.subset("test")) >= 1
+
+
+def test_prepare_makes_a_store_and_reports_as_json(songs, tmp_path):
+    result = runner.invoke(app, ["prepare", str(songs), "--out", str(tmp_path / "store"), "--excerpt", "2", "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.output[result.output.index("{") :])
+    assert len(report["made"]) == 3
+    store = Store(tmp_path / "store")
+    assert all(entry.samples == 2 * store.rate for entry in store.entries)
+
+
+def test_evaluate_writes_scores(songs, tmp_path):
+    scores = tmp_path / "scores.csv"
+    result = runner.invoke(
+        app,
+        ["evaluate", str(songs), "--model", "silence", "--model", "mixture/n", "--out", str(scores), "--seconds", "2"],
+    )
+    assert result.exit_code == 0, result.output
+    assert set(pd.read_csv(scores).system) == {"silence", "mixture ÷ N"}
+
+
+def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path):
+    done = sepnb("prepare", tmp_path / "nowhere", "--out", tmp_path / "store")
+    assert done.returncode == 2
+    assert done.stderr.startswith("sepnb: ")
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_names_are_given_in_pairs(songs, tmp_path):
+    done = sepnb("prepare", songs, "--out", tmp_path / "store", "--name", "vox")
+    assert done.returncode == 2
+    assert "--name takes FILE=SOURCE" in done.stderr
+
+
+def test_separate_writes_stems_of_a_song(songs, tmp_path):
+    track = find_tracks(songs)[0]
+    network = UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4))
+    network.save(tmp_path / "small")
+    mixture = next(path for path in track.files if path.stem == "mixture")
+    result = runner.invoke(
+        app, ["separate", str(mixture), "--model", str(tmp_path / "small"), "--out", str(tmp_path), "--format", "flac"]
+    )
+    assert result.exit_code == 0, result.output
+    for source in track.sources:
+        stem = audio.info(tmp_path / "small" / "mixture" / f"{source}.flac")
+        assert (stem.rate, stem.channels, stem.samples) == (track.rate, track.channels, track.samples)
+
+
+def test_an_oracle_cannot_separate_a_file(tmp_path):
+    done = sepnb("separate", tmp_path / "song.wav", "--model", "irm2", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "needs the true stems" in done.stderr
+
+
+def test_models_and_probe_print_tables():
+    listed = json.loads(runner.invoke(app, ["models", "--json"]).output)
+    assert listed["irm2"]["kind"] == "oracle"
+    result = runner.invoke(app, ["probe", "no such model"])
+    assert result.exit_code != 0

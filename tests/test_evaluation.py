@@ -1,0 +1,67 @@
+"""The table of scores has a row per system, track, target and frame, and medians as the field takes them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from sepnb.errors import SepnbError
+from sepnb.evaluation import evaluate, summarise
+from sepnb.tracks import find_tracks
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory):
+    root = tmp_path_factory.mktemp("songs")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        folder = root / "test" / name
+        folder.mkdir(parents=True)
+        for stem in ("vocals", "accompaniment"):
+            soundfile.write(folder / f"{stem}.wav", rng.normal(0, 0.1, (4 * RATE, 2)), RATE)
+    return find_tracks(root)
+
+
+def test_a_row_for_everything(tracks):
+    scores = evaluate(["silence", "mixture/n", "irm2"], tracks)
+    assert list(scores.columns) == ["system", "track", "target", "frame", "SDR", "ISR", "SIR", "SAR"]
+    assert len(scores) == 3 * 2 * 2 * 4
+    medians = summarise(scores)
+    assert list(medians.index) == ["silence", "mixture ÷ N", "IRM2"]
+    assert (medians.loc["silence"] == 0).all()
+    assert (medians.loc["IRM2"] > medians.loc["mixture ÷ N"]).all()
+
+
+def test_processes_give_the_same_table_in_the_same_order(tracks):
+    systems = ["mixture/n", "irm1"]
+    pd.testing.assert_frame_equal(evaluate(systems, tracks), evaluate(systems, tracks, workers=2))
+
+
+def test_the_middle_seconds_alone(tracks):
+    scores = evaluate(["mixture"], tracks, seconds=2.0)
+    assert sorted(scores.frame.unique()) == [0, 1]
+
+
+def test_a_system_without_the_tracks_sources_is_named(tracks):
+    class Deaf:
+        name, sources, rate = "deaf", ("vocals",), RATE
+
+        def __call__(self, mixture, rate):
+            return {"vocals": mixture}
+
+    with pytest.raises(SepnbError, match="deaf gives vocals, not the accompaniment that 'a' has"):
+        evaluate([Deaf()], tracks)
+
+
+def test_nothing_to_score_is_said(tracks):
+    with pytest.raises(SepnbError, match="nothing to score"):
+        evaluate([], tracks)
+
+
+def test_median_of_tracks_of_median_of_frames():
+    frames = [("s", "one", "v", f, x) for f, x in enumerate([0.0, 1.0, 100.0])]
+    frames += [("s", "two", "v", f, x) for f, x in enumerate([3.0, np.nan, 5.0])]
+    table = pd.DataFrame(frames, columns=["system", "track", "target", "frame", "SDR"])
+    assert summarise(table).loc["s", "v"] == pytest.approx((1.0 + 4.0) / 2)

@@ -1,0 +1,125 @@
+"""Opening a notebook: profiles, folders, data at first use, and what Drive is for."""
+
+import shutil
+import sys
+import types
+
+import pytest
+
+from sepnb import lab as lab_module
+from sepnb.errors import SepnbError
+from sepnb.lab import PROFILES, open_lab
+from sepnb.training.recipes import find_recipe
+
+
+@pytest.fixture(autouse=True)
+def small_band(monkeypatch):
+    """A band of three short songs, and no settings from outside."""
+    monkeypatch.setattr(lab_module, "BAND", {"train": 1, "valid": 1, "test": 1})
+    monkeypatch.setattr(lab_module, "BAND_SECONDS", 3.0)
+    for name in ("SEPNB_PROFILE", "SEPNB_HOME", "SEPNB_DATA", "SEPNB_DRIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def colab(monkeypatch, tmp_path):
+    """A stand-in for Colab's module: mounting Drive makes a folder."""
+    mounted = []
+
+    def mount(mountpoint):
+        (tmp_path / "drive" / "MyDrive").mkdir(parents=True, exist_ok=True)
+        mounted.append(mountpoint)
+
+    google, module = types.ModuleType("google"), types.ModuleType("google.colab")
+    module.drive = types.SimpleNamespace(mount=mount)
+    google.colab = module
+    monkeypatch.setitem(sys.modules, "google", google)
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    monkeypatch.setenv("SEPNB_DRIVE", str(tmp_path / "drive"))
+    return mounted
+
+
+def test_says_where_it_runs_and_writes_nothing_yet(tmp_path, capsys):
+    lab = open_lab("01_data_prep", home=tmp_path / "home")
+    said = capsys.readouterr().out
+    assert "01_data_prep on this computer" in said
+    assert "profile demo" in said
+    assert str(tmp_path / "home") in said
+    assert lab.device in ("cpu", "cuda")
+    assert not (tmp_path / "home").exists()
+
+
+def test_data_and_store_are_made_at_first_use(tmp_path):
+    lab = open_lab("01_data_prep", home=tmp_path)
+    assert [track.subset for track in lab.tracks] == ["train", "valid", "test"]
+    assert not lab.tracks.left_out
+    store = lab.store(excerpt=2.0)
+    assert {entry.samples for entry in store.entries} == {2 * store.rate}
+    assert lab.store(excerpt=2.0).fingerprint == store.fingerprint
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_every_profile_names_a_recipe_that_is_there(profile):
+    assert find_recipe(profile.recipe).name == profile.recipe
+
+
+def test_the_profile_is_the_best_whose_data_is_there(tmp_path, monkeypatch):
+    assert open_lab("x", home=tmp_path).profile.name == "demo"
+    (tmp_path / "data" / "musdb18-7s" / "train").mkdir(parents=True)
+    assert open_lab("x", home=tmp_path).profile.name == "sample"
+    (tmp_path / "elsewhere" / "train").mkdir(parents=True)
+    monkeypatch.setenv("SEPNB_DATA", str(tmp_path / "elsewhere"))
+    lab = open_lab("x", home=tmp_path)
+    assert lab.profile.name == "full"
+    assert lab.data == tmp_path / "elsewhere"
+    monkeypatch.setenv("SEPNB_PROFILE", "demo")
+    assert open_lab("x", home=tmp_path).profile.name == "demo"
+
+
+def test_an_unknown_profile_is_refused_with_those_there_are(tmp_path):
+    with pytest.raises(SepnbError, match="no profile 'tiny'; there are demo, sample, full"):
+        open_lab("x", profile="tiny", home=tmp_path)
+
+
+def test_full_without_its_data_says_where_to_put_it(tmp_path):
+    with pytest.raises(SepnbError, match="MUSDB18-HQ is not here.*SEPNB_DATA"):
+        _ = open_lab("x", profile="full", home=tmp_path).data
+
+
+def test_after_a_disconnect_the_store_comes_back_from_drive(tmp_path, colab, monkeypatch, capsys):
+    home, drive = tmp_path / "content", tmp_path / "drive"
+    lab = open_lab("02_train_unet", home=home)
+    assert colab == [str(drive)]
+    assert "on Colab" in capsys.readouterr().out
+    store = lab.store(excerpt=2.0)
+    (kept,) = (drive / "MyDrive" / "sepnb").glob("*.zip")
+
+    shutil.rmtree(home)  # the runtime is gone, Drive is not
+    lab = open_lab("02_train_unet", home=home)
+    # Nothing may be decoded again: reading audio is made impossible.
+    monkeypatch.setattr("sepnb.tracks.Track.stems", lambda *_: pytest.fail("decoded although the archive was there"))
+    again = lab.store(excerpt=2.0)
+    assert again.fingerprint == store.fingerprint
+    assert kept.stat().st_size > store.nbytes
+
+
+def test_drive_that_is_refused_is_said_and_the_lab_works(tmp_path, colab, monkeypatch, capsys):
+    def refuse(mountpoint):
+        raise ValueError("mount failed")
+
+    monkeypatch.setattr(sys.modules["google.colab"].drive, "mount", refuse)
+    lab = open_lab("02_train_unet", home=tmp_path)
+    assert lab.drive is None
+    assert "gone when the runtime disconnects" in capsys.readouterr().out
+
+
+def test_answers_are_right_wrong_or_not_given_yet(tmp_path, capsys):
+    lab = open_lab("x", home=tmp_path)
+    capsys.readouterr()
+    for answer in (None, 4, 5):
+        lab.check("two and two", answer, lambda given: given == 4, hint="count on your fingers")
+    assert capsys.readouterr().out.splitlines() == [
+        "○ two and two: your turn",
+        "✓ two and two",
+        "✗ two and two: count on your fingers",
+    ]

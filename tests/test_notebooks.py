@@ -1,0 +1,129 @@
+"""Every notebook runs in the demo profile, shows what it promises, and its exercises tell right from wrong."""
+
+import json
+import re
+
+import nbformat
+import pytest
+from conftest import REPOSITORY
+
+from sepnb.course import BUDGETS, run_course
+
+# Right and wrong answers: code for the first line of each exercise cell, in order.
+ANSWERS = {
+    "01_data_prep": [],
+    "02_train_unet": [
+        ("chunks * recipe['seconds'] / 60", "1"),
+        ("float((target - whole[:, None] / 4).abs().mean() / target.mean())", "1.0"),
+    ],
+    "03_resource_probe": [],
+    "04_pretrained_evaluation": [
+        (
+            "10 * __import__('numpy').log10((drums[:, :excerpt.rate] ** 2).sum() / "
+            "((drums - mixture / 4)[:, :excerpt.rate] ** 2).sum())",
+            "0.0",
+        ),
+        ("6.02", "3.01"),
+    ],
+    "05_interactive_listening": [
+        ("10 * np.log10((difference ** 2).sum() / (song.mixture() ** 2).sum())", "0.0"),
+    ],
+}
+
+
+def exercise_cells(notebook: nbformat.NotebookNode) -> list[str]:
+    return [cell.source for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
+
+
+def answered(source: str, answer: str) -> str:
+    """An exercise cell with its `name = None` line given an answer, which may use what the cell defines."""
+    first, rest = source.split("\n", 1)
+    name = re.fullmatch(r"(\w+) = None .*", first).group(1)
+    before, check = rest.split("lab.check(", 1)
+    return f"{before}{name} = {answer}\nlab.check({check}"
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory):
+    """The course, executed once: the notebooks, and answered copies of their exercises behind the last cell."""
+    home = tmp_path_factory.mktemp("course")
+    folder = home / "notebooks"
+    folder.mkdir()
+    for name in BUDGETS:
+        notebook = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", as_version=4)
+        for source, answers in zip(exercise_cells(notebook), ANSWERS[name], strict=True):
+            for answer in answers:
+                notebook.cells.append(nbformat.v4.new_code_cell(answered(source, answer)))
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    done = {executed.name: executed for executed in run_course("demo", home / "build", home=home, folder=folder)}
+    return home, done
+
+
+def printed(cell: nbformat.NotebookNode) -> str:
+    return "".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream")
+
+
+def test_stored_without_outputs():
+    for name in BUDGETS:
+        notebook = json.loads((REPOSITORY / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            assert not cell.get("outputs"), f"{name}: outputs are stored; clear them"
+            assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_follows_the_skeleton(name):
+    """Heading, what you will be able to do, setup, the lab; short cells; exercises; what to write about."""
+    notebook = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", as_version=4)
+    heading, intro, setup, lab = notebook.cells[:4]
+    assert heading.source.startswith(f"# {name[:2]} · ")
+    assert "You will be able to" in intro.source
+    assert "T4" in intro.source
+    assert setup.id == "setup"
+    assert lab.source.startswith(f'lab = sepnb.open_lab("{name}")')
+    assert notebook.cells[-1].source.startswith("## What to write about")
+    assert exercise_cells(notebook)
+    for cell in notebook.cells[3:]:
+        assert cell.cell_type == "markdown" or len(cell.source.splitlines()) <= 16, cell.source
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_runs_and_its_exercises_tell_right_from_wrong(course, name):
+    notebook = course[1][name].notebook
+    asked = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
+    assert all(printed(cell).startswith("○") for cell in asked)
+    tried = notebook.cells[len(notebook.cells) - 2 * len(asked) :]
+    marks = [printed(cell)[:1] for cell in tried]
+    assert marks == ["✓", "✗"] * len(asked)
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_says_where_it_runs_and_leaves_a_page(course, name):
+    home, done = course
+    notebook = done[name].notebook
+    assert "profile demo" in printed(notebook.cells[3])
+    page = (home / "build" / f"{name}.html").read_text(encoding="utf-8")
+    neighbours = re.findall(r'href="(\d\d_\w+)\.html"', page)
+    assert set(neighbours) <= set(BUDGETS)
+    assert neighbours, "the page's links lead to pages, not to notebooks"
+
+
+def test_figures_are_left_for_the_report(course):
+    home, _ = course
+    index = json.loads((home / "figures" / "index.json").read_text(encoding="utf-8"))
+    by_notebook = {entry["notebook"] for entry in index}
+    assert by_notebook == set(BUDGETS)
+    for entry in index:
+        assert len(entry["caption"]) > 20
+        for file in entry["files"]:
+            assert (home / "figures" / file).stat().st_size > 0
+
+
+def test_the_network_learns_more_than_the_trivial_baseline(course):
+    """After the demo's minute of training the U-Net beats the mixture divided by four, and the oracle beats both."""
+    import pandas as pd
+
+    table = pd.read_csv(course[0] / "figures" / "scores_measured.csv").set_index("system")
+    mean = table[["drums", "bass", "other", "vocals"]].mean(axis=1)
+    assert mean["mixture"] < mean["silence"] == 0 < mean["mixture ÷ N"]
+    assert mean["mixture ÷ N"] + 0.5 < mean["toy U-Net"] < mean["IRM2"]

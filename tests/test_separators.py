@@ -1,0 +1,85 @@
+"""Baselines and oracles do what their names say, and a trained network separates songs of any length."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sepnb.errors import SepnbError
+from sepnb.models import UNet, UNetConfig
+from sepnb.separators import REGISTRY, Bindable, Separator, load_separator, separate
+from sepnb.separators.unet import UNetSeparator
+from sepnb.tracks import find_tracks
+
+RATE = 16000
+
+
+@pytest.fixture
+def track(tmp_path):
+    """Two stems that share no frequency: a low and a high tone."""
+    time = np.arange(2 * RATE) / RATE
+    for name, frequency in (("bass", 110), ("vocals", 3000)):
+        folder = tmp_path / "train" / "song"
+        folder.mkdir(parents=True, exist_ok=True)
+        tone = 0.3 * np.sin(2 * np.pi * frequency * time)
+        soundfile.write(folder / f"{name}.wav", np.stack([tone, tone], 1), RATE)
+    return find_tracks(tmp_path)[0]
+
+
+@pytest.mark.parametrize(("name", "factor"), [("silence", 0.0), ("mixture", 1.0), ("mixture/n", 0.5)])
+def test_baselines_scale_the_mixture(track, name, factor):
+    stems = load_separator(name).bind(track)(track.mixture(), RATE)
+    assert tuple(stems) == track.sources
+    for stem in stems.values():
+        np.testing.assert_allclose(stem, factor * track.mixture(), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["irm1", "irm2"])
+def test_oracle_recovers_stems_that_do_not_overlap(track, name):
+    oracle = load_separator(name).bind(track)
+    assert isinstance(oracle, Separator)
+    for source, stem in oracle(track.mixture(), RATE).items():
+        inner = slice(RATE // 2, -RATE // 2)
+        np.testing.assert_allclose(stem[:, inner], track.stem(source)[:, inner], atol=3e-3)
+
+
+def test_oracle_refuses_another_mixture(track):
+    oracle = load_separator("irm2").bind(track)
+    with pytest.raises(SepnbError, match="bound to 'song'"):
+        oracle(track.mixture()[:, :-5], RATE)
+    with pytest.raises(SepnbError, match="16000 Hz.*44100 Hz"):
+        oracle(track.mixture(), 44100)
+
+
+def test_the_registry_loads_every_name_and_names_them_when_asked_for_another(track):
+    for name in REGISTRY:
+        assert isinstance(load_separator(name), Bindable)
+    with pytest.raises(SepnbError, match="no separator 'spleter'.*silence, mixture"):
+        load_separator("spleter")
+
+
+def test_a_network_separates_in_pieces_as_it_would_at_once(tmp_path):
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(sources=("a", "b"), rate=RATE, n_fft=512, hop=256, width=4)).eval()
+    # Masks of a half everywhere: what is left to go wrong is the cutting and joining.
+    for parameter in network.up[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    network.save(tmp_path / "run")
+    separator = UNetSeparator.from_run(tmp_path / "run")
+    assert (separator.name, separator.sources, separator.rate) == ("run", ("a", "b"), RATE)
+    separator.piece_seconds, separator.overlap_seconds = 1.0, 0.25
+    rng = np.random.default_rng(0)
+    for seconds in (0.1, 1.0, 1.1, 3.7):
+        mixture = rng.normal(0, 0.1, (2, round(seconds * RATE))).astype(np.float32)
+        for stem in separator(mixture, RATE).values():
+            np.testing.assert_allclose(stem, mixture / 2, atol=1e-5)
+
+
+def test_a_mixture_of_another_rate_comes_back_at_its_own(tmp_path):
+    network = UNet(UNetConfig(sources=("a", "b"), rate=RATE, n_fft=512, hop=256, width=4))
+    network.save(tmp_path / "run")
+    mixture = np.random.default_rng(0).normal(0, 0.1, (2, 30011)).astype(np.float32)
+    stems = separate(load_separator(tmp_path / "run"), mixture, 44100)
+    assert {stem.shape for stem in stems.values()} == {mixture.shape}
+    with pytest.raises(SepnbError, match="shape"):
+        separate(load_separator(tmp_path / "run"), mixture[0], 44100)
