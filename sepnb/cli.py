@@ -27,6 +27,13 @@ class ProfileName(StrEnum):
     full = "full"
 
 
+class DataSet(StrEnum):
+    """What can be fetched."""
+
+    seven_seconds = "7s"
+    hq = "hq"
+
+
 class SongFormat(StrEnum):
     """How songs are written."""
 
@@ -77,6 +84,24 @@ def band(
     from sepnb.band import make_band
 
     print(make_band(out, songs=songs, seconds=seconds, seed=seed, format=format.value))
+
+
+@app.command()
+def download(
+    data_set: Annotated[DataSet, typer.Argument(help="7s: the 7-second excerpts (140 MB); hq: MUSDB18-HQ (22.7 GB)")],
+    out: Annotated[Path, typer.Argument(help="folder for the songs")],
+    songs: Annotated[int | None, typer.Option(min=1, help="of hq, fetch just so many training songs")] = None,
+    base: Annotated[str | None, typer.Option(help="address of a mirror; SEPNB_DATA_URL says the same")] = None,
+) -> None:
+    """Fetch MUSDB18, for academic use: resumes, checks, and lands whole."""
+    from sepnb import musdb_downloads
+
+    if data_set is DataSet.seven_seconds and songs is not None:
+        raise SepnbError("--songs goes with hq: the 7-second set is one small file")
+    if data_set is DataSet.seven_seconds:
+        print(musdb_downloads.download_musdb7(out, base=base))
+    else:
+        print(musdb_downloads.download_musdb18hq(out, songs=songs, base=base))
 
 
 @app.command()
@@ -180,8 +205,8 @@ def evaluate(
 ) -> None:
     """Score separators on tracks with BSSEval v4."""
     from sepnb.evaluation import evaluate as score
-    from sepnb.evaluation import summarise
     from sepnb.files import written_whole
+    from sepnb.metrics import medians
     from sepnb.tracks import find_tracks
 
     tracks = find_tracks(root)
@@ -189,8 +214,8 @@ def evaluate(
     scores = score(model, tracks.subset(subset), seconds=seconds, workers=workers)
     with written_whole(out) as partial:
         scores.to_csv(partial, index=False)
-    medians = summarise(scores)
-    print(medians.to_json(orient="index", indent=2) if as_json else medians.round(2).to_string())
+    table = medians(scores)
+    print(table.to_json(orient="index", indent=2) if as_json else table.round(2).to_string())
 
 
 def _seconds_or_word(text: str) -> str | float:

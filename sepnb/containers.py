@@ -4,8 +4,9 @@ PyAV carries those libraries with it, so no ffmpeg program is needed. The way in
 of the file in front of the errors raised here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,9 +18,6 @@ from sepnb.errors import AudioError
 # A codec that is entered in mid-stream needs some blocks before its output is right: the overlap of AAC, the bits that
 # MP3 saves up for later frames (half a second of them in the worst case), the state of filters.
 PRE_ROLL_SECONDS = 0.5
-
-# Formats that find any sample again: their time stamps are as exact after a jump as without one.
-JUMPING_FORMATS = ("mov", "mp3")
 
 # Encoders pad to whole frames, so a stream may end a frame or two from where it should; if more, sound was lost.
 ALLOWED_DIFFERENCE = 4096
@@ -47,6 +45,12 @@ class Container:
         if not found:
             self.close()
             raise AudioError("has no audio stream")
+        if self._is_mp4():
+            # Up to FFmpeg 8, an AAC stream is given to the end of its last frame (by stempeg, too, which calls that
+            # program); FFmpeg 9 cuts it where the header says. So that a file has one length everywhere, the decoder
+            # is told to cut nothing, and what comes before the first sample to be heard is dropped here.
+            for stream in found:
+                stream.codec_context.options = {"flags2": "+skip_manual"}
         self.rate = found[0].rate
         self.channels = found[0].codec_context.layout.nb_channels
 
@@ -63,13 +67,13 @@ class Container:
         """Samples of the first stream, as decoding would give; decodes the last second alone where that is possible."""
         stream = self._container.streams.audio[0]
         if self._jumps() and stream.duration:
-            last_second = [_Track(stream, first=0, count=None, keep=False)]
+            last_second = [_Track(stream)]
             with suppress(AudioError):  # if what was promised is not there, see below how much is
                 self._decode(last_second, enter_at=max(float(stream.duration * stream.time_base) - 1, 0))
                 if last_second[0].end > 0:
                     return last_second[0].end
         with self._unused() as container:
-            everything = [_Track(container._container.streams.audio[0], first=0, count=None, keep=False)]
+            everything = [_Track(container._container.streams.audio[0])]
             container._decode(everything)
             return everything[0].end
 
@@ -86,18 +90,18 @@ class Container:
             # before it. If both agree, what went before does not matter; if not, only the beginning is early enough.
             attempts = []
             for pre_roll in (before, before / 2):
-                tracks = [_Track(stream, first, count) for stream in streams]
+                wanted = _Excerpt(streams, first, count)
                 try:
-                    self._decode(tracks, enter_at=first / self.rate - pre_roll)
+                    self._decode(wanted.tracks, enter_at=first / self.rate - pre_roll)
                 except AudioError:
                     break
-                attempts.append(_stacked(tracks))
+                attempts.append(wanted.samples())
             if len(attempts) == 2 and np.array_equal(*attempts):
                 return attempts[0]
         with self._unused() as container:
-            tracks = [_Track(stream, first, count) for stream in container._chosen(all_streams)]
-            container._decode(tracks)
-            return _stacked(tracks)
+            wanted = _Excerpt(container._chosen(all_streams), first, count)
+            container._decode(wanted.tracks)
+            return wanted.samples()
 
     @contextmanager
     def _unused(self) -> Iterator["Container"]:
@@ -116,8 +120,12 @@ class Container:
             raise AudioError(f"its audio streams differ in channels or rate ({told}): they are not stems of one song")
         return streams
 
+    def _is_mp4(self) -> bool:
+        return "mov" in self._container.format.name.split(",")
+
     def _jumps(self) -> bool:
-        return any(name in self._container.format.name.split(",") for name in JUMPING_FORMATS)
+        """Whether time stamps are as exact after a jump as without one, so that any sample can be found again."""
+        return self._is_mp4() or self._container.format.name == "mp3"
 
     def _decode(self, tracks: list["_Track"], enter_at: float | None = None) -> None:
         """Decode into the tracks, in one pass over the file, from its beginning or from `enter_at` (seconds) on.
@@ -130,6 +138,7 @@ class Container:
             if enter_at is not None:
                 stream = tracks[0].stream
                 self._container.seek((stream.start_time or 0) + round(enter_at / stream.time_base), stream=stream)
+            if enter_at is not None or self._is_mp4():
                 for track in tracks:
                     track.enter()
             for packet in self._container.demux([track.stream for track in tracks]):
@@ -137,8 +146,9 @@ class Container:
                 if track is None:
                     continue
                 for frame in packet.decode():
-                    track.take(frame)
-                if track.is_full():
+                    if not packet.is_discard:  # else it lies outside of what the file's edit list shows
+                        track.take(frame)
+                if track.is_done():
                     del waiting[packet.stream.index]
                     if not waiting:
                         break
@@ -152,25 +162,22 @@ class Container:
 
 
 class _Track:
-    """The wanted samples of one stream: an array that frames are copied into as they are decoded."""
+    """Where decoding has got to in one stream, and what becomes of its frames."""
 
-    def __init__(self, stream: av.AudioStream, first: int, count: int | None, keep: bool = True):
+    def __init__(
+        self, stream: av.AudioStream, last: int | None = None, keep: Callable[[int, av.AudioFrame], None] | None = None
+    ):
         self.stream = stream
         self.end = 0  # the sample at which the last decoded frame ended
-        self._first = first
-        self._last = None if count is None else first + count
-        self._keep = keep
-        self._filled = 0
+        self._last = last  # the sample at which the excerpt ends; None: with the stream
+        self._keep = keep  # called with the sample at which a frame begins, and the frame
         self._look_at_clock = False
-        expected = max(0, (self._promised() or 0) + ENCODER_FRAME - first) if count is None else count
-        self._samples = np.empty((stream.codec_context.layout.nb_channels, expected if keep else 0), np.float32)
 
     def enter(self) -> None:
-        """Be told that the next frame is in mid-stream: its time stamp will say where."""
+        """Be told that the next frame need not be the first: its time stamp will say where it is."""
         self._look_at_clock = True
 
     def take(self, frame: av.AudioFrame) -> None:
-        """Copy what is wanted of a frame."""
         begin = self.end  # frames follow each other; a clock that ticks in milliseconds would tear them apart
         if self._look_at_clock:
             stream = self.stream
@@ -178,27 +185,15 @@ class _Track:
             begin = round(ticks * stream.time_base * stream.rate)
             self._look_at_clock = False
         self.end = begin + frame.samples
-        skipped = max(self._first - begin, 0)
-        wanted = min(self.end, self._last or self.end) - begin - skipped
-        if wanted <= 0 or not self._keep:
-            return
-        filled = self._filled + wanted
-        if filled > self._samples.shape[1]:  # the header promised less
-            self._samples = np.pad(self._samples, ((0, 0), (0, filled)))
-        for row, values in zip(self._samples, _channels(frame), strict=True):
-            row[self._filled : filled] = values[skipped : skipped + wanted]
-        self._filled = filled
+        if self._keep is not None:
+            self._keep(begin, frame)
 
-    def is_full(self) -> bool:
+    def is_done(self) -> bool:
         return self._last is not None and self.end >= self._last
-
-    def samples(self) -> np.ndarray:
-        """Float32 (channels, samples)."""
-        return self._samples[:, : self._filled]
 
     def check_end(self) -> None:
         """AudioError if the stream ended well before its header says."""
-        promised = self._promised()
+        promised = _promised_samples(self.stream)
         if promised is None:
             return
         needed = promised if self._last is None else min(promised, self._last)
@@ -206,13 +201,47 @@ class _Track:
             there, said = self.end / self.stream.rate, promised / self.stream.rate
             raise AudioError(f"cut short: {there:.2f} s of its {said:.2f} s are there; copy or download it again")
 
-    def _promised(self) -> int | None:
-        """Samples by the header; None where there is only a guess by the file's size (raw AAC, MP3 without LAME's)."""
-        stream = self.stream
-        exact = "mov" in stream.container.format.name.split(",") or stream.start_time
-        if not exact or not stream.duration:
-            return None
-        return round(stream.duration * stream.time_base * stream.rate)
+
+class _Excerpt:
+    """Samples `first` to `first + count` of some streams, in one array that frames are copied into as they come."""
+
+    def __init__(self, streams: list[av.AudioStream], first: int, count: int | None):
+        self._first = first
+        self._last = None if count is None else first + count
+        self._filled = [0] * len(streams)
+        if count is None:
+            count = max((_promised_samples(streams[0]) or 0) + 2 * ENCODER_FRAME - first, 0)
+        channels = streams[0].codec_context.layout.nb_channels
+        self._array = np.empty((len(streams), channels, count), np.float32)
+        self.tracks = [_Track(stream, self._last, partial(self._keep, row)) for row, stream in enumerate(streams)]
+
+    def _keep(self, row: int, begin: int, frame: av.AudioFrame) -> None:
+        """Copy what is wanted of a frame that begins at a sample."""
+        skipped = max(self._first - begin, 0)
+        stop = frame.samples if self._last is None else min(frame.samples, self._last - begin)
+        if stop <= skipped:
+            return
+        filled = self._filled[row]
+        self._filled[row] = stop = filled + stop - skipped
+        if stop > self._array.shape[2]:  # the header promised less, or nothing
+            self._array = np.pad(self._array, ((0, 0), (0, 0), (0, stop)))
+        for samples, values in zip(self._array[row], _channels(frame), strict=True):
+            samples[filled:stop] = values[skipped : skipped + stop - filled]
+
+    def samples(self) -> np.ndarray:
+        """Float32 (streams, channels, samples), cut to the shortest as by stempeg; AudioError if they differ much."""
+        shortest = min(self._filled)
+        if max(self._filled) - shortest > ALLOWED_DIFFERENCE:
+            raise AudioError(f"its audio streams differ in length: {', '.join(map(str, self._filled))} samples")
+        return self._array[:, :, :shortest]
+
+
+def _promised_samples(stream: av.AudioStream) -> int | None:
+    """Samples by the header; None where there is only a guess by the file's size (raw AAC, MP3 without LAME's)."""
+    exact = "mov" in stream.container.format.name.split(",") or stream.start_time
+    if not exact or not stream.duration:
+        return None
+    return round(stream.duration * stream.time_base * stream.rate)
 
 
 def _channels(frame: av.AudioFrame) -> list[np.ndarray] | np.ndarray:
@@ -227,15 +256,6 @@ def _channels(frame: av.AudioFrame) -> list[np.ndarray] | np.ndarray:
     if np.issubdtype(array.dtype, np.integer):
         return array / -float(np.iinfo(array.dtype).min)
     return array
-
-
-def _stacked(tracks: list[_Track]) -> np.ndarray:
-    """Put streams on top of each other, cut to the shortest, as stempeg does; AudioError if they differ by much."""
-    lengths = [track.samples().shape[1] for track in tracks]
-    shortest = min(lengths)
-    if max(lengths) - shortest > ALLOWED_DIFFERENCE:
-        raise AudioError(f"its audio streams differ in length: {', '.join(map(str, lengths))} samples")
-    return np.stack([track.samples()[:, :shortest] for track in tracks])
 
 
 def _reason(error: Exception) -> str:

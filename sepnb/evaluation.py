@@ -1,10 +1,8 @@
 """Separators × tracks → one tidy table of scores."""
 
-from collections import deque
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ from tqdm.auto import tqdm
 
 from sepnb.errors import SepnbError
 from sepnb.metrics import BSSScores, bss_eval
+from sepnb.processes import side_by_side
 from sepnb.separators import Bindable, Separator, load_separator, separate
 from sepnb.tracks import Track
 
@@ -34,20 +33,18 @@ def evaluate(
     total = len(systems) * len(tracks)
     if not total:
         raise SepnbError("nothing to score: no separators or no tracks were given")
-    with tqdm(_scored(_jobs(systems, tracks, seconds), workers), total=total, desc="scoring", unit="song") as tables:
-        return pd.concat(tables, ignore_index=True)
-
-
-def summarise(scores: pd.DataFrame, score: str = "SDR") -> pd.DataFrame:
-    """Median over tracks of the median over frames, as SiSEC reports: systems down, targets across, in dB."""
-    of_tracks = scores.groupby(["system", "track", "target"], sort=False)[score].median()
-    return of_tracks.groupby(["system", "target"], sort=False).median().unstack("target")
+    tables = {}
+    scored = side_by_side(_score, _jobs(systems, tracks, seconds), workers)
+    for job, table in tqdm(scored, total=total, desc="scoring", unit="song"):
+        tables[job.number] = table
+    return pd.concat([tables[number] for number in sorted(tables)], ignore_index=True)
 
 
 @dataclass(frozen=True)
 class _Job:
     """One system's stems of one track, ready to score; everything in it travels to another process."""
 
+    number: int
     system: str
     track: str
     sources: tuple[str, ...]
@@ -55,12 +52,9 @@ class _Job:
     references: np.ndarray
     estimates: np.ndarray
 
-    def score(self) -> pd.DataFrame:
-        scores = bss_eval(self.references, self.estimates, self.rate)
-        return _table(self.system, self.track, self.sources, scores)
-
 
 def _jobs(systems: list[Separator | Bindable], tracks: Sequence[Track], seconds: float | None) -> Iterator[_Job]:
+    numbers = itertools.count()
     for track in tracks:
         if seconds is not None:
             track = track.middle(seconds)
@@ -74,23 +68,12 @@ def _jobs(systems: list[Separator | Bindable], tracks: Sequence[Track], seconds:
                     f"{separator.name} gives {', '.join(stems)}, not the {', '.join(missing)} that {track.name!r} has"
                 )
             estimates = np.stack([stems[source] for source in track.sources])
-            yield _Job(separator.name, track.name, track.sources, track.rate, references, estimates)
+            yield _Job(next(numbers), separator.name, track.name, track.sources, track.rate, references, estimates)
 
 
-def _scored(jobs: Iterator[_Job], workers: int) -> Iterator[pd.DataFrame]:
-    if workers <= 1:
-        yield from map(_Job.score, jobs)
-        return
-    # Spawned, not forked: a forked child of a process that has run torch or a GPU can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = deque()
-        for job in jobs:
-            # A few songs wait, not a data set: each holds its audio in memory.
-            if len(running) == 2 * workers:
-                yield running.popleft().result()
-            running.append(pool.submit(job.score))
-        while running:
-            yield running.popleft().result()
+def _score(job: _Job) -> pd.DataFrame:
+    scores = bss_eval(job.references, job.estimates, job.rate)
+    return _table(job.system, job.track, job.sources, scores)
 
 
 def _table(system: str, track: str, sources: tuple[str, ...], scores: BSSScores) -> pd.DataFrame:

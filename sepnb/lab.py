@@ -47,7 +47,7 @@ PROFILES = {
 
 # The demo profile's songs. Thirteen are few, but rendered in seconds, and enough to split three ways.
 BAND = {"train": 8, "valid": 2, "test": 3}
-BAND_SECONDS = 36.0
+BAND_SECONDS = 32.0
 SEED = 2018
 
 # Under the data folder, and for MUSDB18-HQ also on Drive.
@@ -65,20 +65,24 @@ class Lab:
     profile: Profile
     home: Path
     drive: Path | None
+    # Of MUSDB18-HQ, where it is not there and this many training songs of it are to be fetched.
+    songs: int | None = None
 
     @cached_property
     def data(self) -> Path:
         """The folder of the profile's songs; made or fetched at first use."""
         folder = self.home / "data"
         if self.profile.name == "demo":
-            return make_band(folder / "band", **BAND, seconds=BAND_SECONDS, seed=SEED)
+            return make_band(folder / "band", subsets=BAND, seconds=BAND_SECONDS, seed=SEED, workers=_cores())
         if self.profile.name == "sample":
             return musdb_downloads.download_musdb7(folder / SAMPLE_FOLDER)
+        if self.songs is not None:
+            return musdb_downloads.download_musdb18hq(folder / FULL_FOLDER, songs=self.songs)
         found = _find_musdb18hq(folder, self.drive)
         if found is None:
             raise SepnbError(
-                f"MUSDB18-HQ is not here. Put it into {folder / FULL_FOLDER} or name its folder in SEPNB_DATA; "
-                "sepnb.musdb_downloads.download_musdb18hq(folder, songs=20) fetches a part of it that fits Colab's disk"
+                f"MUSDB18-HQ is not here. Put it into {folder / FULL_FOLDER} or name its folder in SEPNB_DATA, "
+                "or fetch a part of it that fits Colab's disk: open_lab(…, profile='full', songs=20)"
             )
         return found
 
@@ -99,14 +103,18 @@ class Lab:
         instead of being made again.
         """
         excerpt = self.profile.excerpt if excerpt is None else excerpt
-        folder = self.home / "data" / "stores" / f"{self.profile.name}-{excerpt:g}s"
+        folder = self.home / "data" / "stores" / self._store_name(excerpt)
         kept = self.drive / f"{folder.name}.zip" if self.drive else None
         if kept and kept.exists() and not folder.exists():
-            archive.unpack(kept, folder)
+            return Store(archive.unpack(kept, folder))
         store = prepare(self.tracks, folder, excerpt=excerpt).store
         if kept and not kept.exists():
             archive.pack(folder, kept)
         return store
+
+    def _store_name(self, excerpt: float) -> str:
+        part = "" if self.songs is None else f"-{self.songs}-songs"
+        return f"{self.profile.name}{part}-{excerpt:g}s"
 
     def run(self, recipe: str | None = None) -> Path:
         """The folder of the profile's training run; trained at first use."""
@@ -121,13 +129,20 @@ class Lab:
             print(f"✓ {name}" if right(answer) else f"✗ {name}: {hint}")
 
 
-def open_lab(name: str, profile: str | None = None, home: Path | str | None = None, drive: bool = True) -> Lab:
+def open_lab(
+    name: str,
+    profile: str | None = None,
+    home: Path | str | None = None,
+    drive: bool = True,
+    songs: int | None = None,
+) -> Lab:
     """Open a notebook's lab: find the place, device, profile and folders, set the seed, and say so.
 
     `profile` is `demo`, `sample` or `full`; None takes SEPNB_PROFILE, or else the best whose data is there. `home` is
     where data, figures and runs go; None takes SEPNB_HOME, or else the checkout this notebook lies in, or else
     a folder `sepnb` here (on Colab: /content/sepnb). On Colab, Drive is mounted to keep what took long; `drive=False`
-    goes without. MUSDB18-HQ is looked for in SEPNB_DATA, on Drive as `musdb18hq`, and in data/musdb18hq.
+    goes without. MUSDB18-HQ is looked for in SEPNB_DATA, on Drive as sepnb/musdb18hq, and in data/musdb18hq; with
+    `songs`, so many training songs of it are fetched into data/ instead, and a quarter as many to validate and test.
     Raises SepnbError for an unknown profile.
     """
     place = _place()
@@ -140,7 +155,7 @@ def open_lab(name: str, profile: str | None = None, home: Path | str | None = No
     np.random.seed(SEED)  # noqa: NPY002 -- librosa and museval draw from the global generator
     torch.manual_seed(SEED)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    lab = Lab(name, place, device, PROFILES[wanted], home, mounted)
+    lab = Lab(name, place, device, PROFILES[wanted], home, mounted, songs)
     print(f"{name} on {place}, Python {sys.version.split()[0]}, torch {torch.__version__}, {_describe(device)}")
     print(f"profile {wanted}: {lab.profile.about}")
     print(f"everything goes under {home}" + (f", and what took long also to {mounted}" if mounted else ""))
@@ -148,7 +163,8 @@ def open_lab(name: str, profile: str | None = None, home: Path | str | None = No
 
 
 def _place() -> str:
-    if "google.colab" in sys.modules or importlib.util.find_spec("google.colab") is not None:
+    # Asked in two steps: looking for a module inside a package that is not there raises.
+    if importlib.util.find_spec("google") is not None and importlib.util.find_spec("google.colab") is not None:
         return "Colab"
     return "Kaggle" if "KAGGLE_KERNEL_RUN_TYPE" in os.environ else "this computer"
 
@@ -187,6 +203,10 @@ def _best_profile(data: Path, drive: Path | None) -> str:
 
 def _describe(device: str) -> str:
     if device == "cpu":
-        return f"no GPU, {os.cpu_count()} cores"
+        return f"no GPU, {_cores()} cores"
     properties = torch.cuda.get_device_properties(0)
     return f"{properties.name} with {properties.total_memory / 2**30:.1f} GiB"
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

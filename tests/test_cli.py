@@ -6,6 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
+from loopback import Resource, loopback
 from typer.testing import CliRunner
 
 from sepnb import audio
@@ -14,7 +15,7 @@ from sepnb.models import UNet, UNetConfig
 from sepnb.store import Store
 from sepnb.tracks import find_tracks
 
-COMMANDS = ["course", "band", "prepare", "train", "probe", "separate", "evaluate", "models"]
+COMMANDS = ["course", "band", "download", "prepare", "train", "probe", "separate", "evaluate", "models"]
 runner = CliRunner()
 
 
@@ -108,3 +109,13 @@ def test_models_and_probe_print_tables():
     assert listed["irm2"]["kind"] == "oracle"
     result = runner.invoke(app, ["probe", "no such model"])
     assert result.exit_code != 0
+
+
+def test_download_fetches_some_songs_and_says_what_it_cannot(tmp_path, capsys):
+    with loopback() as server:
+        server.files["musdb18hq.zip"] = Resource(b"no zip at all", ranges=False)
+        done = sepnb("download", "hq", tmp_path / "hq", "--songs", "2", "--base", server.base)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    done = sepnb("download", "7s", tmp_path / "7s", "--songs", "2")
+    assert "--songs goes with hq" in done.stderr

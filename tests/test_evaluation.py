@@ -6,7 +6,8 @@ import pytest
 import soundfile
 
 from sepnb.errors import SepnbError
-from sepnb.evaluation import evaluate, summarise
+from sepnb.evaluation import evaluate
+from sepnb.metrics import medians
 from sepnb.tracks import find_tracks
 
 RATE = 8000
@@ -28,10 +29,10 @@ def test_a_row_for_everything(tracks):
     scores = evaluate(["silence", "mixture/n", "irm2"], tracks)
     assert list(scores.columns) == ["system", "track", "target", "frame", "SDR", "ISR", "SIR", "SAR"]
     assert len(scores) == 3 * 2 * 2 * 4
-    medians = summarise(scores)
-    assert list(medians.index) == ["silence", "mixture ÷ N", "IRM2"]
-    assert (medians.loc["silence"] == 0).all()
-    assert (medians.loc["IRM2"] > medians.loc["mixture ÷ N"]).all()
+    table = medians(scores)
+    assert list(table.index) == ["silence", "mixture ÷ N", "IRM2"]
+    assert (table.loc["silence"] == 0).all()
+    assert (table.loc["IRM2"] > table.loc["mixture ÷ N"]).all()
 
 
 def test_processes_give_the_same_table_in_the_same_order(tracks):
@@ -64,4 +65,4 @@ def test_median_of_tracks_of_median_of_frames():
     frames = [("s", "one", "v", f, x) for f, x in enumerate([0.0, 1.0, 100.0])]
     frames += [("s", "two", "v", f, x) for f, x in enumerate([3.0, np.nan, 5.0])]
     table = pd.DataFrame(frames, columns=["system", "track", "target", "frame", "SDR"])
-    assert summarise(table).loc["s", "v"] == pytest.approx((1.0 + 4.0) / 2)
+    assert medians(table).loc["s", "v"] == pytest.approx((1.0 + 4.0) / 2)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -160,8 +161,7 @@ DRAW = {
     "scores_ten": lambda ax=None: figures.scores_by_stem(scores_of(10), ax, published={"system 0", "system 4"}),
 }
 GRIDS = {
-    "spectrogram_grid": lambda: figures.spectrogram_grid(stems_of(5), RATE, NAMES),
-    "spectrogram_grid_even": lambda: figures.spectrogram_grid(stems_of(4), RATE, STEMS),
+    "spectrogram_grid": lambda: figures.spectrogram_grid(stems_of(5, seconds=0.5), RATE, NAMES),
     "spectrogram_grid_column": lambda: figures.spectrogram_grid(stems_of(2), RATE, ["target", "estimate"], columns=1),
     "model_sizes": lambda: figures.model_sizes(SIZES, memory_limit=14.7 * 2**30),
 }
@@ -338,13 +338,6 @@ def test_scores_are_ordered_and_published_ones_hollow():
     assert [label.get_text() for label in turned.get_yticklabels()] == ["worse", "best"]
 
 
-def test_scores_are_medians_over_tracks_of_medians_over_frames():
-    frames = {"a": [1.0, 2.0, 30.0], "b": [4.0, np.nan, 6.0], "c": [8.0, 8.0, 8.0]}
-    rows = [("net", track, "vocals", frame, value) for track, v in frames.items() for frame, value in enumerate(v)]
-    scores = pd.DataFrame(rows, columns=["system", "track", "target", "frame", "SDR"])
-    assert figures.medians(scores).loc["net", "vocals"] == 5.0
-
-
 def test_model_sizes_has_a_panel_for_each_cost_that_is_known():
     assert len(figures.model_sizes(SIZES)) == 3
     (only,) = figures.model_sizes(SIZES[["model", "parameters"]])
@@ -354,31 +347,30 @@ def test_model_sizes_has_a_panel_for_each_cost_that_is_known():
 # ------------------------------------------------------------------------------------------------------------ gallery
 
 
-def some_figure(value: float = 1.0):
-    ax = figures.waveforms(value * stems_of(2), RATE, ["drums", "loop"])
-    return ax
+def some_figure():
+    return figures.loss_curve(HISTORY)
 
 
 def test_a_saved_figure_is_there_with_its_caption_and_numbers(tmp_path):
     gallery = figures.Gallery(tmp_path / "figures", notebook="01_data_prep")
     table = pd.DataFrame({"stem": ["drums", "bass"], "level": [-20.5, -28.0]})
-    entry = gallery.save(some_figure(), "waveforms", "Two stems,\n  drawn.", data=table)
-    assert entry.files == ("waveforms.png", "waveforms.pdf", "waveforms.csv")
+    entry = gallery.save(some_figure(), "loss", "Loss over\n  epochs.", data=table)
+    assert entry.files == ("loss.png", "loss.pdf", "loss.csv")
     folder = tmp_path / "figures"
-    picture = plt.imread(folder / "waveforms.png")
+    picture = plt.imread(folder / "loss.png")
     assert picture.shape[1] == round(style.COLUMN * 300)
-    assert (folder / "waveforms.pdf").read_bytes().startswith(b"%PDF")
-    assert b"/FontFile2" in (folder / "waveforms.pdf").read_bytes()  # TrueType, embedded
-    assert pd.read_csv(folder / "waveforms.csv").equals(table)
+    assert (folder / "loss.pdf").read_bytes().startswith(b"%PDF")
+    assert b"/FontFile2" in (folder / "loss.pdf").read_bytes()  # TrueType, embedded
+    assert pd.read_csv(folder / "loss.csv").equals(table)
     (listed,) = json.loads((folder / "index.json").read_text())
     assert listed == {
-        "name": "waveforms",
-        "caption": "Two stems, drawn.",
+        "name": "loss",
+        "caption": "Loss over epochs.",
         "files": list(entry.files),
         "notebook": "01_data_prep",
     }
     page = (folder / "README.md").read_text()
-    for part in ("(waveforms.png)", "(waveforms.pdf)", "(waveforms.csv)", "Two stems, drawn.", "01_data_prep"):
+    for part in ("(loss.png)", "(loss.pdf)", "(loss.csv)", "Loss over epochs.", "01_data_prep"):
         assert part in page
     assert not list(folder.rglob(".partial*"))
 
@@ -450,7 +442,7 @@ def test_a_failed_save_leaves_the_old_figure(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError("no space left on device")
 
-    broken = some_figure(0.5).figure
+    broken = some_figure().figure
     monkeypatch.setattr(broken, "savefig", full)
     with pytest.raises(OSError, match="no space"):
         gallery.save(broken, "one", "Another caption.")
@@ -459,8 +451,7 @@ def test_a_failed_save_leaves_the_old_figure(tmp_path, monkeypatch):
 
 
 def test_the_committed_page_is_that_of_an_empty_gallery():
-    from tests.conftest import REPOSITORY
-
-    page = (REPOSITORY / "figures" / "README.md").read_text(encoding="utf-8")
+    folder = Path(__file__).parents[1] / "figures"
+    page = (folder / "README.md").read_text(encoding="utf-8")
     # A run of the course lists its figures on the same page.
-    assert page == readme([]) or page == readme(figures.Gallery(REPOSITORY / "figures").entries())
+    assert page == readme([]) or page == readme(figures.Gallery(folder).entries())

@@ -3,8 +3,11 @@
 import shutil
 import sys
 import types
+from importlib.machinery import ModuleSpec
 
 import pytest
+from loopback import Resource, loopback
+from test_downloads import musdb_zip
 
 from sepnb import lab as lab_module
 from sepnb.errors import SepnbError
@@ -32,7 +35,9 @@ def colab(monkeypatch, tmp_path):
 
     google, module = types.ModuleType("google"), types.ModuleType("google.colab")
     module.drive = types.SimpleNamespace(mount=mount)
-    google.colab = module
+    google.colab, google.__path__ = module, []
+    for fake in (google, module):
+        fake.__spec__ = ModuleSpec(fake.__name__, None)
     monkeypatch.setitem(sys.modules, "google", google)
     monkeypatch.setitem(sys.modules, "google.colab", module)
     monkeypatch.setenv("SEPNB_DRIVE", str(tmp_path / "drive"))
@@ -101,6 +106,23 @@ def test_after_a_disconnect_the_store_comes_back_from_drive(tmp_path, colab, mon
     again = lab.store(excerpt=2.0)
     assert again.fingerprint == store.fingerprint
     assert kept.stat().st_size > store.nbytes
+
+
+def test_the_way_of_a_free_gpu(tmp_path, colab, monkeypatch):
+    """A few songs out of the remote zip, cut to a store, one archive on Drive; after a disconnect back from it."""
+    home = tmp_path / "content"
+    with loopback() as server:
+        server.files["musdb18hq.zip"] = Resource(musdb_zip())
+        monkeypatch.setenv("SEPNB_DATA_URL", server.base)
+        lab = open_lab("02_train_unet", profile="full", home=home, songs=2)
+        store = lab.store(excerpt=0.5)
+        fetched = {entry.name for entry in store.entries if entry.subset == "train"}
+        assert len(fetched) == 2
+        bytes_asked = [asked for _, asked in server.asked]
+        assert None not in bytes_asked, "only parts of the zip were asked for"
+    shutil.rmtree(home)
+    again = open_lab("02_train_unet", profile="full", home=home, songs=2).store(excerpt=0.5)  # the server is gone
+    assert again.fingerprint == store.fingerprint
 
 
 def test_drive_that_is_refused_is_said_and_the_lab_works(tmp_path, colab, monkeypatch, capsys):

@@ -36,6 +36,7 @@ LAYERS = {
     "sepnb.containers": 0,
     "sepnb.band": 0,
     "sepnb.files": 0,
+    "sepnb.processes": 0,
     "sepnb.errors": 0,
 }
 # The faces name what lies above them, and load it when asked.

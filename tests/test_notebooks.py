@@ -11,12 +11,18 @@ from sepnb.course import BUDGETS, run_course
 
 # Right and wrong answers: code for the first line of each exercise cell, in order.
 ANSWERS = {
-    "01_data_prep": [],
+    "01_data_prep": [
+        ("100 * 30 * 44100 * 4 * 2 * 2 / 1e9", "1.06"),
+        (
+            "10 * np.log10(((off - sum(heard[s] for s in track.sources)) ** 2).sum() / (off**2).sum())",
+            "-20.0",
+        ),
+    ],
     "02_train_unet": [
         ("chunks * recipe['seconds'] / 60", "1"),
         ("float((target - whole[:, None] / 4).abs().mean() / target.mean())", "1.0"),
     ],
-    "03_resource_probe": [],
+    "03_resource_probe": [("layer.parameters", "36864"), ("int(room // v2['activation_bytes'])", "14")],
     "04_pretrained_evaluation": [
         (
             "10 * __import__('numpy').log10((drums[:, :excerpt.rate] ** 2).sum() / "

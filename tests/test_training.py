@@ -13,7 +13,7 @@ from sepnb.training.loop import read_history
 from sepnb.training.recipes import find_recipe
 
 RATE = 8000
-TINY = Recipe("tiny", epochs=3, steps_per_epoch=6, seconds=1.0, batch_size=2, width=4, valid_chunks=4)
+TINY = Recipe("tiny", epochs=3, steps_per_epoch=10, seconds=1.0, batch_size=2, learning_rate=1e-2, valid_chunks=4)
 
 
 @pytest.fixture(scope="module")

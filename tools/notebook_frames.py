@@ -20,20 +20,21 @@ TITLES = {
 }
 
 SETUP = """\
-# Setup: on Colab and Kaggle this installs sepnb and keeps the runtime's own torch, torchaudio and numpy as they are.
-import importlib.metadata, importlib.util, pathlib, subprocess, sys, tempfile
+# Setup: on Colab and Kaggle this installs sepnb, and keeps the runtime's own torch, torchaudio and numpy as they are.
+import importlib.util
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
 
 if importlib.util.find_spec("sepnb") is None:
-    kept = [f"{{d.name}}=={{d.version}}" for d in importlib.metadata.distributions() if d.name in {keep}]
-    pins = pathlib.Path(tempfile.mkdtemp(), "runtime.txt")
-    pins.write_text("\\n".join(kept))
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(pins), "sepnb @ git+{address}"]
-    subprocess.run(install, check=True)
+    kept = [f"{{d.name}}=={{d.version}}" for d in distributions() if d.name in ("torch", "torchaudio", "numpy")]
+    Path("runtime-pins.txt").write_text("\\n".join(kept))
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", "runtime-pins.txt"]
+    subprocess.run([*install, "sepnb @ git+{address}"], check=True)
     importlib.invalidate_caches()
 
 import sepnb"""
-
-KEEP = ("torch", "torchaudio", "numpy")
 
 
 def address() -> str:
@@ -63,12 +64,7 @@ def heading(name: str) -> str:
 
 def frames(name: str) -> dict[str, str]:
     """The shared cells of a notebook, by cell id."""
-    return {"heading": heading(name), "setup": SETUP.format(keep=set_literal(KEEP), address=address())}
-
-
-def set_literal(names: tuple[str, ...]) -> str:
-    """A Python set literal whose order does not change from run to run."""
-    return "{" + ", ".join(f'"{name}"' for name in names) + "}"
+    return {"heading": heading(name), "setup": SETUP.format(address=address())}
 
 
 def readme_table() -> str:

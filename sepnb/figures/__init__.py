@@ -23,7 +23,6 @@ _HOME_OF = {
     "loss_curve": "plots_training",
     "model_sizes": "plots_training",
     "scores_by_stem": "plots_scores",
-    "medians": "plots_scores",
 }
 
 __all__ = [*_HOME_OF]

@@ -189,11 +189,12 @@ def residuals(
         worst = [f"{names[rank]}  {_minus(values[rank])} dB" for rank in ranks[wrong][::-1]]
         shown = [*worst[:8], f"and {len(worst) - 8} more"] if len(worst) > 8 else worst
         corner = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": 7, "color": WARNING}
-        ax.text(0.99, 0.88, "\n".join(shown), **corner)
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # where a long name reaches the threshold
+        ax.text(0.99, 0.88, "\n".join(shown), bbox=paper, **corner)
     margin = max(0.7, 0.04 * len(names))
     ax.set_ylim(-margin, len(names) - 1 + margin)
     ax.set_xlim(floor - 4, max(0.0, float(values.max()) + 4))
-    ticks = np.arange(floor, 1, 20)
+    ticks = np.arange(floor, 1, 40)
     ax.set_xticks(ticks, labels=[f"≤ {_minus(floor)}", *map(_minus, ticks[1:])])
     ax.set_xlabel("residual (dB)")
     return ax

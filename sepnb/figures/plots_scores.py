@@ -8,16 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sepnb.figures.style import INK, in_print_style, legend_above, own_axes, stem_color, stem_marker
-
-
-def medians(scores: pd.DataFrame, metric: str = "SDR") -> pd.DataFrame:
-    """Scores as the literature sums them up: median over tracks of the median over frames; systems × targets, in dB.
-
-    Columns: system, target, the metric, and track and frame where there are several; NaN frames do not count.
-    """
-    by = [column for column in ("system", "target", "track") if column in scores]
-    of_tracks = scores.groupby(by, sort=False)[metric].median()
-    return of_tracks.groupby(["system", "target"], sort=False).median().unstack("target")
+from sepnb.metrics.aggregate import medians
 
 
 @in_print_style

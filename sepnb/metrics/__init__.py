@@ -1,5 +1,6 @@
 """Scores: arrays in, decibels out. Nothing here knows of files or figures."""
 
+from sepnb.metrics.aggregate import medians
 from sepnb.metrics.bsseval import BSSScores, bss_eval
 
-__all__ = ["BSSScores", "bss_eval"]
+__all__ = ["BSSScores", "bss_eval", "medians"]

@@ -8,6 +8,7 @@ that no mask can tell apart what shares a bin, is the ceiling that the ideal-rat
 """
 
 import itertools
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,6 +51,8 @@ class UNet(nn.Module):
             _up(outputs[level + 1] * (1 if level == config.depth - 1 else 2), outputs[level], last=level == 0)
             for level in reversed(range(config.depth))
         )
+        # Begin where knowing nothing begins: every mask at 1 / N, the mixture shared out evenly.
+        nn.init.constant_(self.up[-1].bias, -math.log(max(1, len(config.sources) - 1)))
 
     def masks(self, magnitudes: Tensor) -> Tensor:
         """Masks (batch, sources, channels, bins, frames) in 0..1 from magnitudes (batch, channels, bins, frames)."""
@@ -102,12 +105,14 @@ class UNet(nn.Module):
 
 
 def _down(inputs: int, outputs: int) -> nn.Module:
-    # GroupNorm looks at one example at a time, so that a batch of four learns as one of forty would.
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 5, stride=2, padding=2), nn.GroupNorm(min(8, outputs), outputs), nn.LeakyReLU(0.2)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 5, stride=2, padding=2), _norm(outputs), nn.LeakyReLU(0.2))
 
 
 def _up(inputs: int, outputs: int, last: bool) -> nn.Module:
     grow = nn.ConvTranspose2d(inputs, outputs, 5, stride=2, padding=2, output_padding=1)
-    return grow if last else nn.Sequential(grow, nn.GroupNorm(min(8, outputs), outputs), nn.ReLU())
+    return grow if last else nn.Sequential(grow, _norm(outputs), nn.ReLU())
+
+
+def _norm(channels: int) -> nn.Module:
+    # Over groups of channels of one example at a time: a batch of four learns as one of forty would.
+    return nn.GroupNorm(math.gcd(8, channels), channels)
