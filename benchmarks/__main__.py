@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("stem_decoding", "chunks")
+BENCHMARKS = ("stem_decoding", "chunks", "band_check")
 
 
 def main(names: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Decoding a `.stem.mp4`, whole and a few seconds of it: sepnb.audio against stempeg, which calls the ffmpeg program."""
+"""Decoding a `.stem.mp4`, whole and a few seconds of it: sepnb.audio against stempeg, which calls ffmpeg."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from sepnb import audio
 
 REAL = Path(os.environ.get("SEPNB_REAL", Path(__file__).resolve().parents[2] / "shared" / "real"))
 CLIP = REAL / "musdb18" / "train" / "Music Delta - 80s Rock.stem.mp4"
-SONG_SECONDS = 180.0
+SONG_SECONDS = 60.0
 ROUNDS = 5
 
 
@@ -44,7 +44,8 @@ def _row(what: str, path: Path, start: float, duration: float | None) -> Row:
         # float32, so that neither side converts more than the other
         return stempeg.read_stems(str(path), start=start or None, duration=duration, dtype=np.float32)[0]
 
-    difference = np.abs(ours() - theirs().transpose(0, 2, 1)).max()
+    peers = theirs().transpose(0, 2, 1)
+    difference = np.abs(ours()[..., : peers.shape[-1]] - peers).max()  # FFmpeg 9 leaves out the last frame's padding
     if difference > 1e-6:
         raise SystemExit(f"{what}: ours and stempeg differ by {difference:.1e}, so their times mean nothing")
     mine, peer = seconds_side_by_side(ours, theirs, ROUNDS)

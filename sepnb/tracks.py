@@ -53,6 +53,11 @@ class Track:
         return tuple(dict.fromkeys(part.path for part in parts))
 
     @property
+    def parts(self) -> dict[str, tuple[Part, ...]]:
+        """The files, or streams of files, that each source is made of."""
+        return dict(zip(self.sources, self._parts, strict=True))
+
+    @property
     def has_mixture(self) -> bool:
         """Whether the mixture is a recording of its own; otherwise it is the sum of the stems."""
         return self._mixture is not None

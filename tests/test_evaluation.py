@@ -59,10 +59,3 @@ def test_a_system_without_the_tracks_sources_is_named(tracks):
 def test_nothing_to_score_is_said(tracks):
     with pytest.raises(SepnbError, match="nothing to score"):
         evaluate([], tracks)
-
-
-def test_median_of_tracks_of_median_of_frames():
-    frames = [("s", "one", "v", f, x) for f, x in enumerate([0.0, 1.0, 100.0])]
-    frames += [("s", "two", "v", f, x) for f, x in enumerate([3.0, np.nan, 5.0])]
-    table = pd.DataFrame(frames, columns=["system", "track", "target", "frame", "SDR"])
-    assert medians(table).loc["s", "v"] == pytest.approx((1.0 + 4.0) / 2)

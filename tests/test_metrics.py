@@ -3,11 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sepnb import audio
 from sepnb.errors import SepnbError
-from sepnb.metrics import bss_eval
+from sepnb.metrics import bss_eval, frame_sdr, medians
 
 RATE = 8000
 
@@ -80,3 +81,26 @@ def test_shapes_that_differ_are_refused_by_name():
 
 def test_shorter_than_a_window_gives_no_frames():
     assert bss_eval(noise(1, seconds=0.5), noise(2, seconds=0.5), RATE).sdr.shape == (2, 0)
+
+
+def test_sdr_needs_no_filters():
+    """The plain ratio of energies is museval's SDR, frame by frame."""
+    references = noise(1, sources=3)
+    estimates = 0.7 * references + 0.5 * noise(2, sources=3) + 0.2 * references[::-1]
+    expected = bss_eval(references, estimates, RATE).sdr
+    np.testing.assert_allclose(frame_sdr(references, estimates, RATE), expected, rtol=0, atol=1e-6)
+
+
+def test_plain_sdr_of_silence_and_of_perfection():
+    references = noise(1)
+    references[0] = 0
+    scores = frame_sdr(references, references, RATE)
+    assert np.isnan(scores[0]).all()
+    assert np.isposinf(scores[1]).all()
+
+
+def test_medians_are_over_tracks_of_medians_over_frames():
+    frames = {"a": [1.0, 2.0, 30.0], "b": [4.0, np.nan, 6.0], "c": [8.0, 8.0, 8.0]}
+    rows = [("net", track, "vocals", frame, value) for track, v in frames.items() for frame, value in enumerate(v)]
+    scores = pd.DataFrame(rows, columns=["system", "track", "target", "frame", "SDR"])
+    assert medians(scores).loc["net", "vocals"] == 5.0

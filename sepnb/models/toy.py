@@ -105,11 +105,11 @@ class UNet(nn.Module):
 
 
 def _down(inputs: int, outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 5, stride=2, padding=2), _norm(outputs), nn.LeakyReLU(0.2))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), _norm(outputs), nn.LeakyReLU(0.2))
 
 
 def _up(inputs: int, outputs: int, last: bool) -> nn.Module:
-    grow = nn.ConvTranspose2d(inputs, outputs, 5, stride=2, padding=2, output_padding=1)
+    grow = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
     return grow if last else nn.Sequential(grow, _norm(outputs), nn.ReLU())
 
 

@@ -104,14 +104,21 @@ def train(store: Store | Path | str, out: Path | str, recipe: Recipe | str = "to
 
 
 def spectrogram_loss(network: UNet, stems: Tensor) -> Tensor:
-    """Mean absolute error of the stems' magnitudes, relative to their mean: 1 is what silence would score.
+    """Energy of the error over energy of the stem, mean over the sources: 1 is what silence scores, 0 is perfect.
 
-    `stems` (batch, sources, channels, samples); the mixture is their sum.
+    `stems` (batch, sources, channels, samples); the mixture is their sum. Taken on complex spectrograms, where it is
+    the same as on samples (Parseval) but for the windows' edges; so -10 log10 of it is about an SDR in dB. Energies are
+    summed over the batch before they are divided, or a chunk where a stem is all but silent would outweigh the others.
     """
     mixture = network.stft(stems.sum(dim=1))
-    masked = network.masks(mixture.abs()) * mixture.abs()[:, None]
-    targets = network.stft(stems).abs()
-    return (masked - targets).abs().mean() / targets.mean().clamp(min=1e-8)
+    targets = network.stft(stems)
+    errors = network.masks(mixture.abs()) * mixture[:, None] - targets
+    return (_energy(errors) / _energy(targets).clamp(min=1e-8)).mean()
+
+
+def _energy(spectrograms: Tensor) -> Tensor:
+    # Of each source: (batch, sources, channels, bins, frames) to (sources,).
+    return torch.view_as_real(spectrograms).square().sum(dim=(0, 2, 3, 4, 5))
 
 
 def read_history(run: Path | str) -> pd.DataFrame:
