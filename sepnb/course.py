@@ -93,9 +93,9 @@ def _page(notebook: object, title: str) -> str:
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter()
-    # A page that can be read on a train: pictures and sound are in it, and only formulas ask for a script from outside.
+    # A page that can be read on a train: pictures and sound are in it, and no script is fetched from elsewhere.
     exporter.embed_images = True
-    exporter.require_js_url = ""
+    exporter.require_js_url = exporter.mathjax_url = ""
     html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     for name in BUDGETS:
         html = html.replace(f'href="{name}.ipynb"', f'href="{name}.html"')

@@ -39,7 +39,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("demo", "the synthetic band: no download, no GPU", 30.0, "toy-minute", 3, 6.0),
+        Profile("demo", "the synthetic band", 30.0, "toy-minute", 3, 6.0),
         Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", 10, 6.0),
         Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", 50, 30.0),
     )
@@ -192,7 +192,8 @@ def _mount_drive() -> Path | None:
 def _find_musdb18hq(data: Path, drive: Path | None) -> Path | None:
     named = os.environ.get("SEPNB_DATA")
     candidates = [Path(named)] if named else [data / FULL_FOLDER, *([drive / FULL_FOLDER] if drive else [])]
-    return next((folder for folder in candidates if (folder / "train").is_dir()), None)
+    there = (folder for folder in candidates if any((folder / subset).is_dir() for subset in ("train", "test")))
+    return next(there, None)
 
 
 def _best_profile(data: Path, drive: Path | None) -> str:

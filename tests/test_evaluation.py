@@ -38,7 +38,7 @@ def test_a_row_for_everything(tracks):
 def test_processes_give_the_same_table_in_the_same_order(tracks):
     systems = ["mixture/n", "irm1"]
     one, two = evaluate(systems, tracks), evaluate(systems, tracks, workers=2)
-    # The mixture holds nothing but the stems, so its SAR is that of rounding, some 300 dB, and differs with the threads.
+    # The mixture holds nothing but the stems: its SAR is that of rounding, some 300 dB, and differs with the threads.
     np.testing.assert_array_equal(one.SAR > 80, two.SAR > 80)
     pd.testing.assert_frame_equal(one.drop(columns="SAR"), two.drop(columns="SAR"))
     pd.testing.assert_series_equal(one.SAR.clip(upper=80), two.SAR.clip(upper=80))

@@ -1,5 +1,6 @@
 """Colours that everyone can tell apart, plots that can be read in print, and a gallery that loses nothing."""
 
+import base64
 import itertools
 import json
 import os
@@ -354,7 +355,7 @@ def some_figure():
 def test_a_saved_figure_is_there_with_its_caption_and_numbers(tmp_path):
     gallery = figures.Gallery(tmp_path / "figures", notebook="01_data_prep")
     table = pd.DataFrame({"stem": ["drums", "bass"], "level": [-20.5, -28.0]})
-    entry = gallery.save(some_figure(), "loss", "Loss over\n  epochs.", data=table)
+    entry = gallery.save(some_figure(), "loss", "Loss over\n  epochs.", data=table).entry
     assert entry.files == ("loss.png", "loss.pdf", "loss.csv")
     folder = tmp_path / "figures"
     picture = plt.imread(folder / "loss.png")
@@ -373,6 +374,16 @@ def test_a_saved_figure_is_there_with_its_caption_and_numbers(tmp_path):
     for part in ("(loss.png)", "(loss.pdf)", "(loss.csv)", "Loss over epochs.", "01_data_prep"):
         assert part in page
     assert not list(folder.rglob(".partial*"))
+
+
+def test_what_was_saved_shows_itself_once_with_its_caption(tmp_path):
+    figure = some_figure().figure
+    saved = figures.Gallery(tmp_path).save(figure, "loss", "Loss <of> a run.")
+    shown = saved._repr_html_()
+    assert base64.b64encode((tmp_path / "loss.png").read_bytes()).decode() in shown
+    assert "Loss &lt;of&gt; a run." in shown
+    assert "loss.pdf" in shown
+    assert not plt.fignum_exists(figure.number)  # or the notebook would draw it a second time
 
 
 def test_saving_again_replaces_and_the_list_stays_sorted(tmp_path):

@@ -4,10 +4,12 @@ import json
 import re
 
 import nbformat
+import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
 from sepnb.course import BUDGETS, run_course
+from sepnb.store import Store
 
 # Right and wrong answers: code for the first line of each exercise cell, in order.
 ANSWERS = {
@@ -66,7 +68,7 @@ def course(tmp_path_factory):
 
 
 def printed(cell: nbformat.NotebookNode) -> str:
-    return "".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream")
+    return "".join(output.get("text", "") for output in cell.get("outputs", []) if output.output_type == "stream")
 
 
 def test_stored_without_outputs():
@@ -127,9 +129,26 @@ def test_figures_are_left_for_the_report(course):
 
 def test_the_network_learns_more_than_the_trivial_baseline(course):
     """After the demo's minute of training the U-Net beats the mixture divided by four, and the oracle beats both."""
-    import pandas as pd
-
     table = pd.read_csv(course[0] / "figures" / "scores_measured.csv").set_index("system")
     mean = table[["drums", "bass", "other", "vocals"]].mean(axis=1)
     assert mean["silence"] == 0 < mean["mixture ÷ N"]
     assert mean["mixture ÷ N"] + 0.5 < mean["toy U-Net"] < mean["IRM2"]
+
+
+def test_data_preparation_on_real_songs(real, tmp_path, monkeypatch):
+    """Notebook 01 on two excerpts of MUSDB18, one a stem file and one a folder of WAV files."""
+    songs = tmp_path / "songs"
+    for subset, source in (("train", "musdb18"), ("test", "musdb18hq")):
+        (songs / subset).parent.mkdir(exist_ok=True)
+        (songs / subset).symlink_to(real / source / subset)
+    monkeypatch.setenv("SEPNB_DATA", str(songs))
+    (done,) = run_course("full", tmp_path / "build", home=tmp_path, only=["01"])
+    said = "".join(printed(cell) for cell in done.notebook.cells)
+    assert "2 tracks" in said
+    assert "1 train, 1 test" in said
+    quality = pd.read_csv(tmp_path / "figures" / "data_quality.csv").set_index("track")
+    assert -34 < quality.residual_db["Music Delta - 80s Rock"] < -30  # what AAC leaves of the sum
+    assert -34 < quality.residual_db["Mu - Too Bright"] < -30
+    assert quality.residual_db["one channel off"] > -25
+    store = Store(tmp_path / "data" / "stores" / "full-30s")
+    assert {entry.name for entry in store.entries} == {"Music Delta - 80s Rock", "Mu - Too Bright"}

@@ -1,10 +1,13 @@
 """A folder of figures for the report: each as PNG, PDF and the CSV behind it, listed with its caption."""
 
+import base64
+import html
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +21,7 @@ INTRODUCTION = """# Figures
 Made by the notebooks, and made again whenever they run: change the notebook, not the files here.
 Each figure is there as PNG (300 dpi) for a page or a slide, as PDF for print, and with the numbers behind it as CSV.
 """
+SCREEN_DPI = 130  # pixels an inch in a notebook: a column of 3.5 inches takes half its width
 EMPTY = "\nNothing here yet: `make course` fills this folder.\n"
 
 
@@ -31,6 +35,24 @@ class Entry:
     notebook: str = ""
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A figure that was just saved; at the end of a notebook's cell it is shown with its caption."""
+
+    entry: Entry
+    folder: Path
+    width: float  # inches
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode((self.folder / f"{self.entry.name}.png").read_bytes()).decode()
+        caption = html.escape(self.entry.caption)
+        return (
+            f"<figure style='margin: 0.5em 0'><img alt='{caption}' style='width: {self.width * SCREEN_DPI:.0f}px' "
+            f"src='data:image/png;base64,{picture}'><figcaption style='max-width: 50em; font-size: 90%'>{caption} "
+            f"<i>Saved as {', '.join(self.entry.files)}.</i></figcaption></figure>"
+        )
+
+
 class Gallery:
     """Figures kept in `folder`: NAME.png, NAME.pdf, NAME.csv, and all of them in index.json and README.md.
 
@@ -42,8 +64,10 @@ class Gallery:
         self.folder = Path(folder)
         self.notebook = notebook
 
-    def save(self, figure: Figure | Axes, name: str, caption: str, data: pd.DataFrame | None = None) -> Entry:
+    def save(self, figure: Figure | Axes, name: str, caption: str, data: pd.DataFrame | None = None) -> Saved:
         """Save a figure (or the figure that axes belong to) with its caption and the table it was drawn from.
+
+        The figure is closed: in a notebook, what is returned shows it.
 
         The same figure and data give the same bytes. A name saved again replaces what it stood for. Names consist of
         a–z, 0–9 and _; others raise SepnbError, as does an empty caption.
@@ -70,7 +94,8 @@ class Gallery:
         entry = Entry(name, " ".join(caption.split()), tuple(files), self.notebook)
         write_json(self.folder / "captions" / f"{name}.json", asdict(entry))
         self._list_all()
-        return entry
+        plt.close(figure)
+        return Saved(entry, self.folder, figure.get_figwidth())
 
     def entries(self) -> list[Entry]:
         """What the folder holds, sorted by name; a figure whose PNG was deleted is no longer one."""
