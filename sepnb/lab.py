@@ -118,8 +118,8 @@ class Lab:
 
     def run(self, recipe: str | None = None) -> Path:
         """The folder of the profile's training run; trained at first use."""
-        recipe = recipe or self.profile.recipe
-        return train(self.store(), self.home / "build" / "runs" / f"{self.profile.name}-{recipe}", recipe, self.device)
+        recipe, store = recipe or self.profile.recipe, self.store()
+        return train(store, self.home / "build" / "runs" / f"{store.path.name}-{recipe}", recipe, self.device)
 
     def check(self, name: str, answer: object, right: Callable[[object], bool], hint: str) -> None:
         """Say whether an exercise's answer is right, and where to look if not; None is an answer not yet given."""

@@ -112,3 +112,10 @@ def test_medians_are_over_tracks_of_medians_over_frames():
     rows = [("net", track, "vocals", frame, value) for track, v in frames.items() for frame, value in enumerate(v)]
     scores = pd.DataFrame(rows, columns=["system", "track", "target", "frame", "SDR"])
     assert medians(scores).loc["net", "vocals"] == 5.0
+
+
+def test_medians_keep_published_rows_that_have_no_track():
+    ours = pd.DataFrame({"system": "net", "track": ["a", "b"], "target": "vocals", "frame": 0, "SDR": [1.0, 3.0]})
+    theirs = pd.DataFrame({"system": ["paper"], "target": ["vocals"], "SDR": [6.5]})
+    table = medians(pd.concat([ours, theirs]))
+    assert table["vocals"].to_dict() == {"net": 2.0, "paper": 6.5}

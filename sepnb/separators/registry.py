@@ -27,8 +27,8 @@ REGISTRY: dict[str, Entry] = {
 }
 
 
-def load_separator(name_or_path: str | Path) -> Separator | Bindable:
-    """A separator by its name in the registry, or from the folder of a training run.
+def load_separator(name_or_path: str | Path, device: str = "cpu") -> Separator | Bindable:
+    """A separator by its name in the registry, or from the folder of a training run; a network runs on `device`.
 
     Baselines and oracles come back unbound: `load_separator("irm2").bind(track)` is the Separator.
     Raises SepnbError for a name that is neither, with the names there are.
@@ -39,7 +39,7 @@ def load_separator(name_or_path: str | Path) -> Separator | Bindable:
     if Path(name_or_path).is_dir():
         from sepnb.separators.unet import UNetSeparator
 
-        return UNetSeparator.from_run(name_or_path)
+        return UNetSeparator.from_run(name_or_path, device)
     raise SepnbError(
         f"no separator {str(name_or_path)!r}: it is neither a run's folder nor one of {', '.join(REGISTRY)}"
     )
