@@ -25,7 +25,7 @@ def as_stem_files(tracks: Sequence[Track], folder: Path | str) -> Tracks:
     return find_tracks(folder)
 
 
-def chunks_per_second(source: Tracks | Store, seconds: float = 3.0, budget: float = 2.0, seed: int = 0) -> float:
+def chunks_per_second(source: Tracks | Store, seconds: float = 3.0, budget: float = 1.0, seed: int = 0) -> float:
     """Random chunks of all stems that load from `source` in a second of one process.
 
     From tracks, each stem is read (and decoded) from its file; from a store, chunks come in plain batches of 16. Loads
