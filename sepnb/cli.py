@@ -34,6 +34,14 @@ class DataSet(StrEnum):
     hq = "hq"
 
 
+class Device(StrEnum):
+    """Where a network runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class SongFormat(StrEnum):
     """How songs are written."""
 
@@ -135,14 +143,14 @@ def train(
     store: Annotated[Path, typer.Argument(help="a store made by `sepnb prepare`")],
     out: Annotated[Path, typer.Option(help="folder of the run")],
     recipe: Annotated[str, typer.Option(help="named settings")] = "toy-minute",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one")] = Device.auto,
 ) -> None:
     """Train the toy U-Net on a store."""
     import torch
 
     from sepnb.training import train as train_run
 
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.auto else device.value
     print(train_run(store, out, recipe, chosen))
 
 
@@ -152,10 +160,22 @@ def probe(
     as_json: Annotated[bool, typer.Option("--json", help="the table as JSON")] = False,
 ) -> None:
     """List parameters, multiply-adds and activations of the models in the story."""
+    import pandas as pd
+
     from sepnb.probe import sizes
 
     table = sizes(model or None)
-    print(table.to_json(orient="records", indent=2) if as_json else table.to_string(index=False))
+    if as_json:
+        print(table.to_json(orient="records", indent=2))
+        return
+    shown = {
+        "model": table["model"],
+        "parameters (M)": table["parameters"] / 1e6,
+        "segment (s)": table["segment"],
+        "multiply-adds a second (G)": table["multiply_adds"] / 1e9,
+        "activations (GiB)": table["activation_bytes"] / 2**30,
+    }
+    print(pd.DataFrame(shown).to_string(index=False, float_format="{:.3g}".format))
 
 
 @app.command()
@@ -184,13 +204,24 @@ def separate(
 
     separator = load_separator(model)
     if isinstance(separator, Bindable):
-        raise SepnbError(f"{separator.name} needs the true stems of a song: it can be scored, not used")
+        raise SepnbError(
+            f"{separator.name} is a baseline or oracle, to be scored: --model takes a training run's folder"
+        )
+    failed = 0
     for file in files:
-        mixture, rate = audio.read(file)
+        try:
+            mixture, rate = audio.read(file)
+        except SepnbError as error:
+            # One bad file among many does not stop the others.
+            print(f"sepnb: {error}", file=sys.stderr)
+            failed += 1
+            continue
         for name, stem in separate_one(separator, mixture, rate).items():
             path = out / separator.name / file.stem / f"{name}.{format.value}"
             audio.write(path, stem, rate)
             print(path)
+    if failed:
+        raise SepnbError(f"{failed} of {len(files)} files could not be separated")
 
 
 @app.command()
@@ -211,7 +242,10 @@ def evaluate(
 
     tracks = find_tracks(root)
     print(tracks.report(), file=sys.stderr)
-    scores = score(model, tracks.subset(subset), seconds=seconds, workers=workers)
+    chosen = tracks.subset(subset)
+    if not chosen:
+        raise SepnbError(f"{root} has no tracks in the subset {subset!r}: say which with --subset")
+    scores = score(model, chosen, seconds=seconds, workers=workers)
     with written_whole(out) as partial:
         scores.to_csv(partial, index=False)
     table = medians(scores)

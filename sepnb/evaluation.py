@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ SCORES = ["SDR", "ISR", "SIR", "SAR"]
 
 
 def evaluate(
-    separators: Iterable[Separator | Bindable | str],
+    separators: Iterable[Separator | Bindable | str | Path],
     tracks: Sequence[Track],
     seconds: float | None = None,
     workers: int = 1,
@@ -29,7 +30,7 @@ def evaluate(
     `seconds` scores the middle of each track only; with it, numbers are quick and rough. Scoring runs in `workers`
     processes; separating stays in this one. Raises SepnbError where a separator does not give a track's sources.
     """
-    systems = [load_separator(item) if isinstance(item, str) else item for item in separators]
+    systems = [load_separator(item) if isinstance(item, str | Path) else item for item in separators]
     total = len(systems) * len(tracks)
     if not total:
         raise SepnbError("nothing to score: no separators or no tracks were given")
@@ -58,6 +59,8 @@ def _jobs(systems: list[Separator | Bindable], tracks: Sequence[Track], seconds:
     for track in tracks:
         if seconds is not None:
             track = track.middle(seconds)
+        if track.duration < 1:
+            raise SepnbError(f"{track.name}: {track.duration:g} s hold no window to score; a window is one second")
         mixture, references = track.mixture(), track.stems()
         for system in systems:
             separator = system.bind(track) if isinstance(system, Bindable) else system

@@ -92,6 +92,11 @@ class Lab:
         return find_tracks(self.data)
 
     @property
+    def machine(self) -> str:
+        """What the lab runs on, for captions of what was measured."""
+        return _describe(self.device)
+
+    @property
     def figures(self) -> Gallery:
         """Where figures for the report go: PNG, PDF and CSV with a caption."""
         return Gallery(self.home / "figures", self.name)
@@ -125,6 +130,8 @@ class Lab:
         """Say whether an exercise's answer is right, and where to look if not; None is an answer not yet given."""
         if answer is None:
             print(f"○ {name}: your turn")
+        elif isinstance(answer, str):
+            print(f"✗ {name}: give a number, not text in quotes")
         else:
             print(f"✓ {name}" if right(answer) else f"✗ {name}: {hint}")
 

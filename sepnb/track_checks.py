@@ -149,8 +149,10 @@ def _residual_problems(residual: float, by_channel: tuple[float, ...]) -> list[s
         return []
     where = ""
     if len(off) < len(by_channel):
-        where = f" (only channel {', '.join(map(str, off))} is off)"
-    figures = ", ".join("exact" if db == -np.inf else f"{db:.1f}" for db in by_channel)
+        names = ("left", "right") if len(by_channel) == 2 else tuple(map(str, range(len(by_channel))))
+        where = f" (only the {', '.join(names[channel] for channel in off)} channel is off)"
+    # Rounded first, then 0 added: a minus before a zero would be read as a figure.
+    figures = ", ".join("exact" if db == -np.inf else f"{round(db, 1) + 0.0:.1f}" for db in by_channel)
     return [f"the mixture is not the sum of its stems: residual {residual:.1f} dB, by channel {figures} dB{where}"]
 
 

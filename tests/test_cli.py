@@ -101,7 +101,7 @@ def test_separate_writes_stems_of_a_song(songs, tmp_path):
 def test_an_oracle_cannot_separate_a_file(tmp_path):
     done = sepnb("separate", tmp_path / "song.wav", "--model", "irm2", "--out", tmp_path)
     assert done.returncode == 2
-    assert "needs the true stems" in done.stderr
+    assert "takes a training run's folder" in done.stderr
 
 
 def test_models_and_probe_print_tables():
@@ -119,3 +119,21 @@ def test_download_fetches_some_songs_and_says_what_it_cannot(tmp_path, capsys):
     assert done.stderr.count("\n") == 1
     done = sepnb("download", "7s", tmp_path / "7s", "--songs", "2")
     assert "--songs goes with hq" in done.stderr
+
+
+def test_a_bad_file_does_not_stop_the_good_ones(songs, tmp_path):
+    track = find_tracks(songs)[0]
+    UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4)).save(tmp_path / "small")
+    (tmp_path / "lyrics.mp3").write_text("These are words.")
+    good = next(path for path in track.files if path.stem == "mixture")
+    done = sepnb("separate", tmp_path / "lyrics.mp3", good, "--model", tmp_path / "small", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "lyrics.mp3" in done.stderr
+    assert "1 of 2 files could not be separated" in done.stderr
+    assert len(list((tmp_path / "out" / "small" / "mixture").iterdir())) == len(track.sources)
+
+
+def test_a_subset_without_tracks_is_said(songs, tmp_path):
+    done = sepnb("evaluate", songs, "--model", "silence", "--out", tmp_path / "x.csv", "--subset", "valid")
+    assert done.returncode == 2
+    assert "no tracks in the subset 'valid'" in done.stderr

@@ -60,6 +60,11 @@ def test_a_system_without_the_tracks_sources_is_named(tracks):
         evaluate([Deaf()], tracks)
 
 
+def test_less_than_a_window_is_said(tracks):
+    with pytest.raises(SepnbError, match="0.5 s hold no window to score"):
+        evaluate(["silence"], tracks, seconds=0.5)
+
+
 def test_nothing_to_score_is_said(tracks):
     with pytest.raises(SepnbError, match="nothing to score"):
         evaluate([], tracks)

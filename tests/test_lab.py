@@ -138,10 +138,11 @@ def test_drive_that_is_refused_is_said_and_the_lab_works(tmp_path, colab, monkey
 def test_answers_are_right_wrong_or_not_given_yet(tmp_path, capsys):
     lab = open_lab("x", home=tmp_path)
     capsys.readouterr()
-    for answer in (None, 4, 5):
+    for answer in (None, 4, 5, "4"):
         lab.check("two and two", answer, lambda given: given == 4, hint="count on your fingers")
     assert capsys.readouterr().out.splitlines() == [
         "○ two and two: your turn",
         "✓ two and two",
         "✗ two and two: count on your fingers",
+        "✗ two and two: give a number, not text in quotes",
     ]

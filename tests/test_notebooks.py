@@ -16,13 +16,13 @@ ANSWERS = {
     "01_data_prep": [
         ("100 * 30 * 44100 * 4 * 2 * 2 / 1e9", "1.06"),
         (
-            "10 * np.log10(((off - sum(heard[s] for s in track.sources)) ** 2).sum() / (off**2).sum())",
+            "10 * np.log10(((quieter - sum(heard[s] for s in track.sources)) ** 2).sum() / (quieter**2).sum())",
             "-20.0",
         ),
     ],
     "02_train_unet": [
-        ("chunks * recipe['seconds'] / 60", "1"),
-        ("float((lost / there).mean())", "1.5"),
+        ("recipe.seconds_heard / 60", "1"),
+        ("float(relative_energy(stems - stems.sum(dim=1, keepdim=True) / 4, stems))", "1.5"),
     ],
     "03_resource_probe": [("layer.parameters", "36864"), ("int(room // v2['activation_bytes'])", "14")],
     "04_pretrained_evaluation": [

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from sepnb.errors import SepnbError
 from sepnb.files import read_json
 from sepnb.separators import load_separator
 from sepnb.store import prepare
 from sepnb.training import RECIPES, Recipe, train
-from sepnb.training.loop import read_history
+from sepnb.training.loop import read_history, read_recipe, relative_energy
 from sepnb.training.recipes import find_recipe
 
 RATE = 8000
@@ -51,6 +52,24 @@ def test_the_history_says_what_was_done(run):
     assert history["device"] == "cpu"
     assert len(history["epochs"]) == 3
     assert {"sepnb", "torch", "python", "threads", "store"} <= history.keys()
+
+
+def test_the_recipe_comes_back_from_the_run(run):
+    assert read_recipe(run) == TINY
+    assert TINY.seconds_heard == 3 * 10 * 2 * 1.0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_said(store, tmp_path):
+    with pytest.raises(SepnbError, match="there is no CUDA GPU here"):
+        train(store, tmp_path / "gpu", TINY, device="cuda")
+
+
+def test_the_loss_is_the_share_of_energy_that_is_wrong():
+    targets = torch.randn(2, 3, 2, 50)
+    assert relative_energy(targets, targets) == 1  # silence
+    torch.testing.assert_close(relative_energy(0.5 * targets, targets), torch.tensor(0.25))
+    torch.testing.assert_close(relative_energy(torch.zeros_like(targets), targets), torch.tensor(0.0))
 
 
 def test_the_run_is_a_separator(run, store):

@@ -19,7 +19,8 @@ from sepnb.files import write_json, write_text, written_whole
 INTRODUCTION = """# Figures
 
 Made by the notebooks, and made again whenever they run: change the notebook, not the files here.
-Each figure is there as PNG (300 dpi) for a page or a slide, as PDF for print, and with the numbers behind it as CSV.
+Each figure is there as PNG (300 dpi) for a page or a slide, as PDF for print, and, where there are
+numbers behind it, with these as CSV.
 """
 SCREEN_DPI = 130  # pixels an inch in a notebook: a column of 3.5 inches takes half its width
 EMPTY = "\nNothing here yet: `make course` fills this folder.\n"

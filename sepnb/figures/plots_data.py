@@ -196,7 +196,7 @@ def residuals(
     ax.set_xlim(floor - 4, max(0.0, float(values.max()) + 4))
     ticks = np.arange(floor, 1, 40)
     ax.set_xticks(ticks, labels=[f"≤ {_minus(floor)}", *map(_minus, ticks[1:])])
-    ax.set_xlabel("residual (dB)")
+    ax.set_xlabel("residual (dB of the mixture)")
     return ax
 
 

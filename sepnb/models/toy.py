@@ -28,7 +28,7 @@ class UNetConfig:
     sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
     channels: int = 2
     rate: int = 44100
-    # About 46 ms at 44.1 kHz: long enough to tell bass notes apart, short enough for drums.
+    # About 46 ms at 44.1 kHz: a compromise. Longer would part low notes better, shorter would keep drums sharper.
     n_fft: int = 2048
     # Half a window: a quarter of the work of the usual hop of a quarter in training, at little loss with a Hann window.
     hop: int = 1024

@@ -29,6 +29,8 @@ def train(store: Store | Path | str, out: Path | str, recipe: Recipe | str = "to
     or where there are none, on the training songs without augmentation, and the history says which.
     Raises SepnbError where the loss is no longer a number.
     """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise SepnbError(f"there is no CUDA GPU here for device {device!r}: use 'cpu'")
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     store = store if isinstance(store, Store) else Store(store)
     out = Path(out)
@@ -113,12 +115,20 @@ def spectrogram_loss(network: UNet, stems: Tensor) -> Tensor:
     mixture = network.stft(stems.sum(dim=1))
     targets = network.stft(stems)
     errors = network.masks(mixture.abs()) * mixture[:, None] - targets
-    return (_energy(errors) / _energy(targets).clamp(min=1e-8)).mean()
+    return relative_energy(torch.view_as_real(errors), torch.view_as_real(targets))
 
 
-def _energy(spectrograms: Tensor) -> Tensor:
-    # Of each source: (batch, sources, channels, bins, frames) to (sources,).
-    return torch.view_as_real(spectrograms).square().sum(dim=(0, 2, 3, 4, 5))
+def relative_energy(errors: Tensor, targets: Tensor) -> Tensor:
+    """Energy of `errors` over that of `targets`, both (batch, sources, …) and real, mean over the sources."""
+    others = [axis for axis in range(errors.ndim) if axis != 1]
+    return (errors.square().sum(dim=others) / targets.square().sum(dim=others).clamp(min=1e-8)).mean()
+
+
+def read_recipe(run: Path | str) -> Recipe:
+    """The recipe that a run was trained with."""
+    settings = read_json(Path(run) / "history.json")["recipe"]
+    augment = {**settings["augment"], "gain_db": tuple(settings["augment"]["gain_db"])}
+    return Recipe(**{**settings, "augment": Augment(**augment)})
 
 
 def read_history(run: Path | str) -> pd.DataFrame:

@@ -24,6 +24,11 @@ class Recipe:
     valid_chunks: int = 16
     seed: int = 0
 
+    @property
+    def seconds_heard(self) -> float:
+        """Seconds of music in all training chunks of the run together."""
+        return self.epochs * self.steps_per_epoch * self.batch_size * self.seconds
+
 
 RECIPES = {
     recipe.name: recipe
