@@ -1,5 +1,5 @@
 # Every target sets itself up: the first run makes .venv from constraints.txt, later runs find it ready.
-.PHONY: course test demo bench lint notebooks clean
+.PHONY: course test bench lint notebooks clean
 
 READY := .venv/.ready
 RUN := .venv/bin/python

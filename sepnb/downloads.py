@@ -81,7 +81,7 @@ def _attempts(url: str, part: "_Part", progress: bool, retries: int, pause: floa
             furthest = max(furthest, part.size)
             if failures > retries:
                 raise DownloadError(
-                    f"{url}: {_why(e)}, {failures} times in a row. {part.size:,} bytes are kept in {part.path}: "
+                    f"{url}: {why(e)}, {failures} times in a row. {part.size:,} bytes are kept in {part.path}: "
                     "call again to go on from there"
                 ) from e
             time.sleep(min(pause * 2 ** (failures - 1), LONGEST_PAUSE))
@@ -209,12 +209,12 @@ def _wrong_digest(path: Path, expected: dict[str, str], progress: bool) -> str:
     return ""
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """A sentence for what requests and urllib3 wrap several times over."""
-    if isinstance(error, _Interrupted):
-        return str(error)
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off"
-    return "the server cannot be reached"
+    if isinstance(error, requests.ConnectionError):
+        return "the server cannot be reached"
+    return str(error)

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from sepnb import musdb18
 from sepnb.archive import extract, free_space, inside, unzip
-from sepnb.downloads import LONGEST_PAUSE, fetch
+from sepnb.downloads import LONGEST_PAUSE, fetch, why
 from sepnb.errors import ArchiveError, DownloadError
 from sepnb.files import write_text
 
@@ -132,7 +132,7 @@ def _download_songs(url: str, folder: Path, wanted: dict[str, int], progress: bo
             for song, members in missing.items():
                 _fetch_song(url, members, folder / song, bar, retries, pause)
     except BROKEN_OFF as error:
-        raise DownloadError(f"{url} cannot be read ({error}). Check the address, or try again") from error
+        raise DownloadError(f"{url} cannot be read: {why(error)}. Check the address, or try again") from error
     except ArchiveError as error:
         raise DownloadError(f"{url}: {error}") from error
     except OSError as error:
@@ -195,7 +195,7 @@ def _fetch_song(url: str, members: list[zipfile.ZipInfo], folder: Path, bar: tqd
             failures += 1
             if failures > retries:
                 raise DownloadError(
-                    f"{url}: {left[0].filename} cannot be fetched ({error}), {failures} times in a row. The songs "
+                    f"{url}: {left[0].filename} cannot be fetched: {why(error)}, {failures} times in a row. The songs "
                     "that are there are kept: call again for the others"
                 ) from error
             time.sleep(min(pause * 2 ** (failures - 1), LONGEST_PAUSE))
