@@ -251,7 +251,7 @@ def test_a_damaged_song_is_told_and_does_not_land(server, tmp_path):
     for song in TRAIN:  # whichever is chosen first
         content[content.index(f"train/{song}/vocals.wav".encode()) + 500] ^= 1
     server.files["musdb18hq.zip"] = Resource(bytes(content))
-    with pytest.raises(DownloadError, match=r"vocals\.wav cannot be fetched \(Bad CRC-32"):
+    with pytest.raises(DownloadError, match=r"vocals\.wav cannot be fetched: Bad CRC-32"):
         download_musdb18hq(
             tmp_path / "hq", songs=1, test_songs=0, valid_songs=0, base=server.base, progress=False, pause=0.001
         )
