@@ -271,7 +271,7 @@ def main() -> None:
     try:
         app()
     except SepnbError as error:
-        print(f"sepnb: {error}", file=sys.stderr)
+        print(f"sepnb: {'; '.join(line.strip() for line in str(error).splitlines())}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -78,6 +78,14 @@ def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_long_message_is_one_line_too(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = sepnb("prepare", tmp_path / "empty", "--out", tmp_path / "store")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "MUSDB18-HQ" in done.stderr  # the layouts that are understood are named
+
+
 def test_names_are_given_in_pairs(songs, tmp_path):
     done = sepnb("prepare", songs, "--out", tmp_path / "store", "--name", "vox")
     assert done.returncode == 2
