@@ -104,7 +104,7 @@ def _page(notebook: object, title: str) -> str:
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    # The kernels inherit it; one thread pool per core, and the same Python that runs this.
+    # The kernels inherit it.
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:

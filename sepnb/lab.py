@@ -31,7 +31,7 @@ class Profile:
     excerpt: float
     # What notebook 02 trains.
     recipe: str
-    # Songs and seconds of each that notebook 04 scores: museval takes about as long as the music lasts.
+    # Songs and seconds of each that notebook 04 scores: museval takes longer than the music lasts.
     score_songs: int
     score_seconds: float
 
@@ -147,7 +147,7 @@ def open_lab(
 
     `profile` is `demo`, `sample` or `full`; None takes SEPNB_PROFILE, or else the best whose data is there. `home` is
     where data, figures and runs go; None takes SEPNB_HOME, or else the checkout this notebook lies in, or else
-    a folder `sepnb` here (on Colab: /content/sepnb). On Colab, Drive is mounted to keep what took long; `drive=False`
+    a folder `sepnb` here (on Colab: /content/sepnb). On Colab, Drive is mounted to keep the store there; `drive=False`
     goes without. MUSDB18-HQ is looked for in SEPNB_DATA, on Drive as sepnb/musdb18hq, and in data/musdb18hq; with
     `songs`, so many training songs of it are fetched into data/ instead, and a quarter as many to validate and test.
     Raises SepnbError for an unknown profile.
@@ -155,9 +155,12 @@ def open_lab(
     place = _place()
     home = Path(home or os.environ.get("SEPNB_HOME") or _home(place)).resolve()
     mounted = _mount_drive() if drive and place == "Colab" else None
-    wanted = profile or os.environ.get("SEPNB_PROFILE") or _best_profile(home / "data", mounted)
+    asked = profile or ("full" if songs is not None else os.environ.get("SEPNB_PROFILE"))
+    wanted = asked or _best_profile(home / "data", mounted)
     if wanted not in PROFILES:
         raise SepnbError(f"no profile {wanted!r}; there are {', '.join(PROFILES)}")
+    if songs is not None and wanted != "full":
+        raise SepnbError(f"songs={songs} picks songs of MUSDB18-HQ: it goes with the profile 'full', not {wanted!r}")
     random.seed(SEED)
     np.random.seed(SEED)  # noqa: NPY002 -- librosa and museval draw from the global generator
     torch.manual_seed(SEED)
@@ -165,7 +168,7 @@ def open_lab(
     lab = Lab(name, place, device, PROFILES[wanted], home, mounted, songs)
     print(f"{name} on {place}, Python {sys.version.split()[0]}, torch {torch.__version__}, {_describe(device)}")
     print(f"profile {wanted}: {lab.profile.about}")
-    print(f"everything goes under {home}" + (f", and what took long also to {mounted}" if mounted else ""))
+    print(f"everything goes under {home}" + (f", and an archive of the store to {mounted}" if mounted else ""))
     return lab
 
 

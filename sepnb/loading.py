@@ -39,7 +39,7 @@ def chunks_per_second(source: Tracks | Store, seconds: float = 3.0, budget: floa
 
     def load() -> None:
         track = source[int(rng.integers(len(source)))]
-        track.stems(rng.uniform(0, track.duration - seconds), seconds)
+        track.stems(rng.uniform(0, max(0.0, track.duration - seconds)), seconds)
 
     return _rate_of(load, budget)
 

@@ -45,7 +45,7 @@ def download_musdb7(folder: Path | str, base: str | None = None, progress: bool 
     No checksum of this zip is published with musdb, so the CRC-32 of every file in it is what is checked. Does nothing
     if they are there already. Raises DownloadError.
     """
-    return _download_all(_address(musdb18.sample_url(), base), Path(folder), None, progress)
+    return _download_all(_address(musdb18.sample_url(), base), Path(folder), None, progress=progress)
 
 
 def download_musdb18hq(
@@ -73,7 +73,7 @@ def download_musdb18hq(
     """
     url, folder = _address(MUSDB18HQ_URL, base), Path(folder)
     if songs is None:
-        return _download_all(url, folder, MUSDB18HQ_SHA256, progress)
+        return _download_all(url, folder, MUSDB18HQ_SHA256, progress=progress, retries=retries, pause=pause)
     quarter = math.ceil(songs / 4)
     wanted = {
         "train": songs,
@@ -88,7 +88,8 @@ def _address(url: str, base: str | None) -> str:
     return f"{base.rstrip('/')}/{url.rsplit('/', 1)[1]}" if base else url
 
 
-def _download_all(url: str, folder: Path, sha256: str | None, progress: bool) -> Path:
+def _download_all(url: str, folder: Path, sha256: str | None, **options: object) -> Path:
+    """`options` are those of `fetch`: progress, retries, pause."""
     if (folder / ALL_THERE).is_file():
         return folder
     if folder.is_dir() and any(folder.iterdir()):
@@ -96,7 +97,7 @@ def _download_all(url: str, folder: Path, sha256: str | None, progress: bool) ->
             f"{folder} is not empty, and was not made by downloading all of {url}: use what is in it, remove it, or "
             "choose another folder"
         )
-    archive = fetch(url, folder.with_name(f"{folder.name}.zip"), sha256=sha256, progress=progress)
+    archive = fetch(url, folder.with_name(f"{folder.name}.zip"), sha256=sha256, **options)
     try:
         unzip(archive, folder, _place)
     except ArchiveError as error:

@@ -86,6 +86,13 @@ def test_an_unknown_profile_is_refused_with_those_there_are(tmp_path):
         open_lab("x", profile="tiny", home=tmp_path)
 
 
+def test_songs_are_those_of_the_full_profile(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPNB_PROFILE", "demo")
+    assert open_lab("x", home=tmp_path, songs=5).profile.name == "full"
+    with pytest.raises(SepnbError, match="goes with the profile 'full', not 'demo'"):
+        open_lab("x", profile="demo", home=tmp_path, songs=5)
+
+
 def test_full_without_its_data_says_where_to_put_it(tmp_path):
     with pytest.raises(SepnbError, match="MUSDB18-HQ is not here.*SEPNB_DATA"):
         _ = open_lab("x", profile="full", home=tmp_path).data

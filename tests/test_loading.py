@@ -38,6 +38,7 @@ def test_stem_files_hold_mixture_and_stems_and_are_made_once(tracks, tmp_path):
 def test_every_place_gives_a_rate_and_counts_only_what_was_loaded(tracks, tmp_path, monkeypatch):
     store = prepare(tracks, tmp_path / "store").store
     assert chunks_per_second(store, seconds=0.2, budget=0.1) > 0
+    assert chunks_per_second(tracks, seconds=3.0, budget=0.1) > 0  # longer than the songs: what there is
 
     class Clock:
         now = 0.0

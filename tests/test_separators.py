@@ -75,6 +75,20 @@ def test_a_network_separates_in_pieces_as_it_would_at_once(tmp_path):
             np.testing.assert_allclose(stem, mixture / 2, atol=1e-5)
 
 
+def test_a_mono_mixture_comes_back_mono_and_three_channels_are_refused(tmp_path):
+    UNet(UNetConfig(sources=("a", "b"), rate=RATE, n_fft=512, hop=256, width=4)).save(tmp_path / "run")
+    separator = load_separator(tmp_path / "run")
+    mixture = np.random.default_rng(0).normal(0, 0.1, (1, 9000)).astype(np.float32)
+    mono, stereo = separator(mixture, RATE), separator(np.repeat(mixture, 2, axis=0), RATE)
+    for source in ("a", "b"):
+        assert mono[source].shape == mixture.shape
+        np.testing.assert_allclose(mono[source][0], stereo[source].mean(axis=0), atol=1e-7)
+    with pytest.raises(SepnbError, match="trained on 2 channels; this mixture has 3"):
+        separator(np.repeat(mixture, 3, axis=0), RATE)
+    with pytest.raises(SepnbError, match="works at 16000 Hz, not 44100 Hz"):
+        separator(mixture, 44100)
+
+
 def test_a_mixture_of_another_rate_comes_back_at_its_own(tmp_path):
     network = UNet(UNetConfig(sources=("a", "b"), rate=RATE, n_fft=512, hop=256, width=4))
     network.save(tmp_path / "run")

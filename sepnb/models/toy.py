@@ -4,7 +4,7 @@ The network looks at the mixture's magnitude spectrogram as at a picture. Each s
 frequency and looks at a wider area; each step of the decoder doubles them again and gets the encoder's picture of the
 same size beside it, so that fine detail is not lost (Ronneberger 2015; for singing voice, Jansson 2017). The last layer
 gives one mask a stem, between 0 and 1. The masks multiply the mixture's spectrogram, whose phase is kept: that, and
-that no mask can tell apart what shares a bin, is the ceiling that the ideal-ratio-mask oracle shows.
+that no mask can tell apart what shares a bin, is the ceiling that the oracles of `separators/references.py` show.
 """
 
 import itertools
@@ -30,7 +30,7 @@ class UNetConfig:
     rate: int = 44100
     # About 46 ms at 44.1 kHz: a compromise. Longer would part low notes better, shorter would keep drums sharper.
     n_fft: int = 2048
-    # Half a window: a quarter of the work of the usual hop of a quarter in training, at little loss with a Hann window.
+    # Half a window: half the work of the usual hop of a quarter, at little loss with a Hann window.
     hop: int = 1024
     # The first layer's width; it doubles at each step down.
     width: int = 16

@@ -1,7 +1,7 @@
 """Systems that need no training: trivial baselines, and oracles that know the answer.
 
 They say what a score is worth. A system that does not clearly beat the mixture divided by the number of sources has
-learnt next to nothing; the ideal ratio mask is what the best possible mask of its kind would reach.
+learnt next to nothing; the ideal ratio masks show about how far masking magnitudes can get.
 """
 
 from collections.abc import Callable

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sepnb.errors import SepnbError
 from sepnb.models import UNet
 
 
@@ -38,7 +39,19 @@ class UNetSeparator:
         return self.network.config.rate
 
     def __call__(self, mixture: np.ndarray, rate: int) -> dict[str, np.ndarray]:
-        """Separate a mixture (channels, samples) at the network's rate into stems of the same shape."""
+        """Separate a mixture (channels, samples) at the network's rate into stems of the same shape.
+
+        A mono mixture goes through a stereo network twice over and comes back mono. Raises SepnbError for another rate
+        (`sepnb.separate` resamples) or other channels.
+        """
+        if rate != self.rate:
+            raise SepnbError(f"{self.name} works at {self.rate} Hz, not {rate} Hz: sepnb.separate resamples for it")
+        channels = self.network.config.channels
+        if len(mixture) == 1 and channels > 1:
+            stems = self(np.repeat(mixture, channels, axis=0), rate)
+            return {name: stem.mean(axis=0, keepdims=True) for name, stem in stems.items()}
+        if len(mixture) != channels:
+            raise SepnbError(f"{self.name} was trained on {channels} channels; this mixture has {len(mixture)}")
         piece, overlap = round(self.piece_seconds * rate), round(self.overlap_seconds * rate)
         samples = mixture.shape[-1]
         total = torch.zeros((len(self.sources), *mixture.shape))
