@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from songs import song
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -15,3 +16,11 @@ def real() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real clips: {folder} is not there (set SEPNB_REAL)")
     return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three songs, of 1, 1.5 and 2 seconds."""
+    for number, (subset, name) in enumerate((("train", "A - One"), ("train", "B - Two"), ("test", "C - Three"))):
+        song(tmp_path / "tracks" / subset / name, number, seconds=1 + number / 2)
+    return tmp_path / "tracks"

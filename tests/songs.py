@@ -1,0 +1,29 @@
+"""Songs of noise for tests, and `prepare` without its progress bar."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sepnb import audio
+from sepnb.store import Prepared, prepare
+
+RATE = 8000
+SOURCES = ("drums", "vocals")
+
+
+def noise(seed: int, seconds: float = 1.0, channels: int = 2, rate: int = RATE, level: float = 0.2) -> np.ndarray:
+    """Audio that 16 bits hold exactly."""
+    drawn = np.random.default_rng(seed).uniform(-level, level, (channels, round(seconds * rate)))
+    return (np.rint(drawn * 32768) / 32768).astype(np.float32)
+
+
+def song(folder: Path, seed: int, sources: tuple[str, ...] = SOURCES, rate: int = RATE, **shape: float) -> np.ndarray:
+    """Write a song's folder and return its stems (sources, channels, samples)."""
+    stems = np.stack([noise(10 * seed + i, rate=rate, **shape) for i in range(len(sources))])
+    for name, sound in zip((*sources, "mixture"), (*stems, stems.sum(axis=0)), strict=True):
+        audio.write(folder / f"{name}.wav", sound, rate)
+    return stems
+
+
+def quietly(tracks: object, out: Path, **options: object) -> Prepared:
+    return prepare(tracks, out, progress=False, **options)
