@@ -51,7 +51,7 @@ class UNet(nn.Module):
             _up(outputs[level + 1] * (1 if level == config.depth - 1 else 2), outputs[level], last=level == 0)
             for level in reversed(range(config.depth))
         )
-        # Begin where knowing nothing begins: every mask at 1 / N, the mixture shared out evenly.
+        # Begin near where knowing nothing begins: masks around 1 / N, the mixture shared out evenly.
         nn.init.constant_(self.up[-1].bias, -math.log(max(1, len(config.sources) - 1)))
 
     def masks(self, magnitudes: Tensor) -> Tensor:
