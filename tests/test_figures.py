@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from legible import check_words
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.text import Text
 
 from sepnb import figures
 from sepnb.figures import style
@@ -102,12 +102,6 @@ def stems_of(count: int, seconds: float = 1.5) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 0.1, (count, 2, int(seconds * RATE))).astype(np.float32)
 
 
-def scores_of(systems: int) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    rows = [(f"system {i}", stem, rng.normal(4 - i, 2)) for i in range(systems) for stem in STEMS]
-    return pd.DataFrame(rows, columns=["system", "target", "SDR"])
-
-
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [1.0, 0.6, 0.4], "valid_loss": [1.1, 0.7, 0.8]})
 RUNS = pd.concat([HISTORY.assign(run=f"{songs} songs, {seconds} s") for songs in (5, 10, 20) for seconds in (3, 30)])
 SIZES = pd.DataFrame(
@@ -152,8 +146,6 @@ DRAW = {
     "loss_curve": lambda ax=None: figures.loss_curve(HISTORY, ax),
     "loss_curve_log": lambda ax=None: figures.loss_curve(HISTORY, ax, log=True),
     "loss_curve_runs": lambda ax=None: figures.loss_curve(RUNS, ax),
-    "scores_three": lambda ax=None: figures.scores_by_stem(scores_of(3), ax),
-    "scores_ten": lambda ax=None: figures.scores_by_stem(scores_of(10), ax, published={"system 0", "system 4"}),
 }
 GRIDS = {
     "spectrogram_grid": lambda: figures.spectrogram_grid(stems_of(5, seconds=0.5), RATE, NAMES),
@@ -171,44 +163,12 @@ def test_a_plot_returns_the_axes_it_was_given(name):
 
 @pytest.mark.parametrize("name", [*DRAW, *GRIDS])
 def test_a_plot_can_be_read_at_its_final_size(name):
-    """All text is at least 7 pt, none is cut off, and no two words lie on each other."""
     drawn = (DRAW | GRIDS)[name]()
     ax = np.ravel(drawn)[0]
     figure = ax.figure
     assert figure.get_size_inches()[0] in (style.COLUMN, style.TEXT)
     assert any(axis.get_xlabel() for axis in np.ravel(drawn)) and ax.get_yticks().size
-    figure.canvas.draw()
-    words = [
-        text
-        for text in figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
-        if text.get_text().strip() and text.get_window_extent().width > 0 and _is_drawn(text, figure)
-    ]
-    assert words
-    boxes = []
-    for text in words:
-        assert text.get_fontsize() >= 7, text
-        box = text.get_window_extent()
-        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, text
-        boxes.append((text.get_text(), box))
-    for (one, a), (two, b) in itertools.combinations(boxes, 2):
-        across, up = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert across <= 1 or up <= 2, f"{one!r} lies on {two!r}"
-
-
-def _is_drawn(text: Text, figure) -> bool:
-    """Whether a text ends up on the page: matplotlib keeps tick labels outside the limits without drawing them."""
-    for ax in figure.findobj(mpl.axes.Axes):
-        for axis in (ax.xaxis, ax.yaxis):
-            ticks = axis.get_major_ticks() + axis.get_minor_ticks()
-            if any(text in (tick.label1, tick.label2) for tick in ticks):
-                if not ax.axison:
-                    return False
-                low, high = sorted(axis.get_view_interval())
-                here = next(tick for tick in ticks if text in (tick.label1, tick.label2))
-                return low <= here.get_loc() <= high
-            if text is axis.get_offset_text() or (text is axis.label and not ax.axison):
-                return False
-    return True
+    check_words(figure)
 
 
 def test_waveforms_are_coloured_by_stem_and_stay_small():
@@ -312,25 +272,6 @@ def test_loss_marks_the_best_epoch_and_leaves_out_what_is_not_finite():
     runs = figures.loss_curve(RUNS)
     assert len({str(line.get_color()) for line in runs.lines}) == 6
     assert len(figures.loss_curve(HISTORY.drop(columns="valid_loss")).lines) == 1
-
-
-def test_scores_are_ordered_and_published_ones_hollow():
-    scores = pd.DataFrame(
-        {
-            "system": ["worse", "worse", "best", "best"],
-            "target": ["drums", "vocals"] * 2,
-            "SDR": [1.0, 2.0, 6.0, 7.0],
-        }
-    )
-    ax = figures.scores_by_stem(scores, published=["best"])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["best", "worse"]
-    dots = [line for line in ax.lines if line.get_marker() not in (None, "None")]
-    assert [line.get_xdata()[0] for line in dots] == [6.0, 7.0, 1.0, 2.0]
-    assert [to_hex(line.get_markerfacecolor()) == "#ffffff" for line in dots] == [True, True, False, False]
-    assert [line.get_color() for line in dots] == [figures.stem_color("drums"), figures.stem_color("vocals")] * 2
-    assert ax.get_xlabel() == "SDR (dB)"
-    turned = figures.scores_by_stem(scores, order=["worse", "best"])
-    assert [label.get_text() for label in turned.get_yticklabels()] == ["worse", "best"]
 
 
 def test_model_sizes_has_a_panel_for_each_cost_that_is_known():

@@ -23,6 +23,18 @@ _HOME_OF = {
     "loss_curve": "plots_training",
     "model_sizes": "plots_training",
     "scores_by_stem": "plots_scores",
+    "score_boxes": "plots_boxes",
+    "score_boxes_by_stem": "plots_boxes",
+    "sir_against_sar": "plots_scatter",
+    "sir_against_sar_by_stem": "plots_scatter",
+    "cost_against_quality": "plots_scatter",
+    "paired_differences": "plots_paired",
+    "verdict": "plots_paired",
+    "estimate_spectrograms": "plots_estimates",
+    "score_table": "tables",
+    "latex_table": "tables",
+    "markdown_table": "tables",
+    "html_table": "tables",
 }
 
 __all__ = [*_HOME_OF]
