@@ -6,7 +6,6 @@ FFmpeg's libraries (through PyAV, see containers.py) the rest; no external progr
 
 import math
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import soundfile
 
+from sepnb.audio_writing import TAGS, Writer, check_rate, naming, write, write_stems
 from sepnb.errors import AudioError
-from sepnb.files import written_whole
 
 if TYPE_CHECKING:
     from sepnb.containers import Container
 
-WAV_SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
-FLAC_SUBTYPES = {"16": "PCM_16", "24": "PCM_24"}
+__all__ = ["AudioInfo", "Writer", "info", "read", "read_stems", "resample", "tags", "write", "write_stems"]
 
 # How a file begins that libsndfile reads, whatever its name: WAV, long WAV, FLAC, AIFF. The rest goes to PyAV, MP3 too:
 # of MP3 files with varying bit rate and no index, libsndfile gives a part without a word.
@@ -34,8 +32,6 @@ RESAMPLER_REACH = 2000
 
 # Some programs count their own header as audio.
 WAV_ALLOWANCE = 64
-
-MOST_CHANNELS = 64  # more than this is an array of shape (samples, channels), handed over the wrong way round
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,8 @@ def resample(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     audio: (..., samples) at `rate` Hz. Returns float32 (..., samples * new_rate / rate).
     """
     audio = np.asarray(audio, dtype=np.float32)
-    _check_rate(rate)
-    _check_rate(new_rate)
+    check_rate(rate)
+    check_rate(new_rate)
     if rate == new_rate or audio.size == 0:
         return audio
     import soxr
@@ -107,44 +103,15 @@ def resample(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return np.ascontiguousarray(resampled).reshape(*audio.shape[:-1], -1)
 
 
-def write(path: Path | str, audio: np.ndarray, rate: int, subtype: str = "16") -> None:
-    """Write float audio (channels, samples) at `rate` Hz to .wav, .flac or .mp3; the suffix chooses.
+def tags(path: Path | str) -> dict[str, str]:
+    """What an audio file says of itself: those of title, artist, album and comment that it has.
 
-    subtype: "16", "24" bits, or "32f" (32-bit floats, WAV only); MP3 has none. The file is whole or not there.
-    Integers cannot go beyond ±1: samples that do are clipped, with a warning that says how many ("32f" keeps them).
-    Raises AudioError on an unknown suffix or subtype, a wrong shape, or samples that are not finite.
+    From the INFO strings of WAV, the Vorbis comments of FLAC, the ID3 tags of MP3 or the like. Raises AudioError where
+    the file cannot be read.
     """
-    path = Path(path)
-    with _naming(path):
-        suffix = path.suffix.lower()
-        if suffix not in (".wav", ".flac", ".mp3"):
-            raise AudioError(f"cannot write {suffix or 'a file without a suffix'}: use .wav, .flac or .mp3")
-        audio = _writable(audio, rate, dimensions=2, shape="(channels, samples)")
-        if suffix == ".mp3":
-            from sepnb import containers
-
-            with _written(path) as partial:
-                containers.encode_mp3(partial, audio, rate)
-        else:
-            _write_pcm(path, audio, rate, subtype, WAV_SUBTYPES if suffix == ".wav" else FLAC_SUBTYPES)
-
-
-def write_stems(path: Path | str, stems: np.ndarray, rate: int) -> None:
-    """Write float stems (streams, channels, samples) at `rate` Hz as the AAC streams of an MP4 file (`.stem.mp4`).
-
-    Mono or stereo; the first stream is the mixture, where there is one. AAC is lossy; what is read back begins where
-    `stems` does and ends up to a frame (1,024 samples) later. The file is whole or not there.
-    Raises AudioError on another suffix, a wrong shape, or samples that are not finite.
-    """
-    path = Path(path)
-    with _naming(path):
-        if path.suffix.lower() not in (".mp4", ".m4a"):
-            raise AudioError(f"cannot write stems to {path.suffix or 'a file without a suffix'}: use .stem.mp4")
-        stems = _writable(stems, rate, dimensions=3, shape="(streams, channels, samples)")
-        from sepnb import containers
-
-        with _written(path) as partial:
-            containers.encode_aac(partial, stems, rate)
+    with _opened(path) as source:
+        found = source.tags()
+    return {name: found[name] for name in TAGS if found.get(name)}
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -169,6 +136,9 @@ class _Sound:
     def length(self) -> int:
         return self._sound.frames
 
+    def tags(self) -> dict[str, str]:
+        return {name: getattr(self._sound, name) for name in TAGS}
+
     def read(self, first: int, count: int | None, all_streams: bool) -> np.ndarray:
         wanted = max(self._sound.frames - first, 0)
         if count is not None:
@@ -189,7 +159,7 @@ class _Sound:
 def _opened(path: Path | str) -> Iterator["_Sound | Container"]:
     """Open a file for reading; AudioErrors inside the block get its name."""
     path = Path(path)
-    with _naming(path):
+    with naming(path):
         beginning = _beginning(path)
         sound = None
         if beginning.startswith(SOUND_BEGINNINGS):
@@ -203,15 +173,6 @@ def _opened(path: Path | str) -> Iterator["_Sound | Container"]:
             _check_wav_is_whole(path)
         with sound:
             yield sound
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name in front of what an AudioError says."""
-    try:
-        yield
-    except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error.__cause__
 
 
 def _beginning(path: Path) -> bytes:
@@ -272,7 +233,7 @@ def _beyond_the_end(source: "_Sound | Container", start: float) -> AudioError:
 
 def _read_resampled(source: "_Sound | Container", start: float, duration: float | None, rate: int) -> np.ndarray:
     """An excerpt at another rate, float32 (channels, samples): a slice of the whole at that rate."""
-    _check_rate(rate)
+    check_rate(rate)
     first, count = _in_samples(start, duration, rate)
     # Resampling starts where both clocks tick together, and reads on either side what the filter reaches.
     common = math.gcd(source.rate, rate)
@@ -287,59 +248,3 @@ def _read_resampled(source: "_Sound | Container", start: float, duration: float 
     if excerpt.shape[-1] == 0:
         raise _beyond_the_end(source, start)
     return excerpt
-
-
-def _check_rate(rate: float) -> None:
-    if not rate > 0 or rate != int(rate):
-        raise AudioError(f"{rate} Hz is not a rate: it must be a whole number above 0")
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """As `written_whole`; what the disk or an encoder refuses is an AudioError."""
-    try:
-        with written_whole(path) as partial:
-            yield partial
-    except (OSError, soundfile.SoundFileError) as error:
-        raise AudioError(f"could not be written ({error}); is there room on the disk, and a right to write?") from error
-
-
-def _writable(audio: np.ndarray, rate: int, dimensions: int, shape: str) -> np.ndarray:
-    audio = np.asarray(audio)
-    if audio.ndim != dimensions or audio.size == 0 or audio.shape[-2] > MOST_CHANNELS:
-        raise AudioError(f"cannot write an array of shape {audio.shape}: it must be {shape}")
-    if not np.issubdtype(audio.dtype, np.floating):
-        raise AudioError(f"cannot write {audio.dtype}: audio is floating point with full scale at ±1")
-    _check_rate(rate)
-    bad = audio.size - np.count_nonzero(np.isfinite(audio))
-    if bad:
-        raise AudioError(f"cannot write: {bad} of {audio.size} samples are not finite (NaN or infinite)")
-    return audio.astype(np.float32, copy=False)
-
-
-def _write_pcm(path: Path, audio: np.ndarray, rate: int, subtype: str, known: dict[str, str]) -> None:
-    if subtype not in known:
-        raise AudioError(f"cannot write {path.suffix} with subtype {subtype!r}: use one of {', '.join(known)}")
-    samples = audio.T if subtype == "32f" else _quantised(path, audio, int(subtype)).T
-    with _written(path) as partial:
-        soundfile.write(partial, samples, rate, subtype=known[subtype])
-
-
-def _quantised(path: Path, audio: np.ndarray, bits: int) -> np.ndarray:
-    """Round to integers of so many bits, in the upper bits of int16 or int32, full scale at 2 ** (bits - 1).
-
-    That is the scale by which files are read, so what was quantised before comes back exactly.
-    """
-    beyond = np.count_nonzero(np.abs(audio) > 1)
-    if beyond:
-        warnings.warn(
-            f"{path}: {beyond} of {audio.size} samples are beyond ±1 (peak {np.abs(audio).max():.3f}) and were "
-            'clipped; lower the level, or write a WAV with subtype="32f"',
-            stacklevel=4,  # the line that calls `write`
-        )
-    full = 2 ** (bits - 1)
-    integers = np.clip(np.rint(audio.astype(np.float64) * full), -full, full - 1)
-    return integers.astype(np.int16) if bits == 16 else integers.astype(np.int32) << (32 - bits)

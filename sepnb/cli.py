@@ -2,6 +2,9 @@
 
 import json
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +43,14 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """In what numbers a network computes."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    fp16 = "fp16"
 
 
 class SongFormat(StrEnum):
@@ -180,46 +191,51 @@ def probe(
 
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="the list as JSON")] = False) -> None:
-    """List the separators that can be named."""
+    """List the separators that can be named: what they separate, learnt from, and weigh."""
     from sepnb.separators import REGISTRY
+    from sepnb.separators.listing import listing
 
     if as_json:
-        print(json.dumps({name: {"kind": e.kind, "about": e.about} for name, e in REGISTRY.items()}, indent=2))
-        return
-    for name, entry in REGISTRY.items():
-        print(f"{name:12} {entry.kind:10} {entry.about}")
+        print(json.dumps({name: entry.as_dict() for name, entry in REGISTRY.items()}, indent=2))
+    else:
+        print(listing(REGISTRY), end="")
 
 
 @app.command()
 def separate(
     files: Annotated[list[Path], typer.Argument(help="songs: WAV, FLAC, MP3, M4A, MP4")],
-    model: Annotated[Path, typer.Option(help="folder of a training run")],
+    model: Annotated[str, typer.Option(help="a name that `sepnb models` lists, or a folder: a training run, Demucs")],
     out: Annotated[Path, typer.Option(help="stems land in OUT/MODEL/SONG/STEM")],
     format: Annotated[AudioFormat, typer.Option(help="format of the stems")] = AudioFormat.wav,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one")] = Device.auto,
+    segment: Annotated[float | None, typer.Option(help="seconds that the network hears at once; less memory")] = None,
+    overlap: Annotated[float | None, typer.Option(help="part of a segment that the next repeats, 0 to 1")] = None,
+    shifts: Annotated[int | None, typer.Option(help="average over so many random shifts; as much slower")] = None,
+    seed: Annotated[int | None, typer.Option(help="another seed draws other shifts")] = None,
+    batch: Annotated[int | None, typer.Option(help="segments that go through the network together")] = None,
+    precision: Annotated[Precision, typer.Option(help="auto is fp16 on a GPU where a model gains")] = Precision.auto,
 ) -> None:
-    """Separate songs into stems."""
-    from sepnb import audio
+    """Separate songs into stems; what model and settings made them is in their tags."""
     from sepnb.separators import Bindable, load_separator
-    from sepnb.separators import separate as separate_one
+    from sepnb.separators.files import separate_files
+    from sepnb.separators.streaming import StreamingSeparator
 
-    separator = load_separator(model)
+    options = {"segment": segment, "overlap": overlap, "shifts": shifts, "seed": seed, "batch": batch}
+    if precision is not Precision.auto:
+        options["precision"] = precision.value
+    separator = load_separator(model, device.value, **options)
     if isinstance(separator, Bindable):
-        raise SepnbError(
-            f"{separator.name} is a baseline or oracle, to be scored: --model takes a training run's folder"
-        )
+        raise SepnbError(f"{separator.name} is a baseline or oracle, to be scored by `sepnb evaluate`: name a network")
+    if isinstance(separator, StreamingSeparator):
+        separator = separator.with_options(progress=True)
     failed = 0
-    for file in files:
-        try:
-            mixture, rate = audio.read(file)
-        except SepnbError as error:
-            # One bad file among many does not stop the others.
-            print(f"sepnb: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        for name, stem in separate_one(separator, mixture, rate).items():
-            path = out / separator.name / file.stem / f"{name}.{format.value}"
-            audio.write(path, stem, rate)
-            print(path)
+    with _plain_warnings():
+        for _, made in separate_files(separator, files, out, format.value):
+            if isinstance(made, SepnbError):  # one bad file among many does not stop the others
+                print(f"sepnb: {made}", file=sys.stderr)
+                failed += 1
+            else:
+                print("\n".join(map(str, made)), flush=True)
     if failed:
         raise SepnbError(f"{failed} of {len(files)} files could not be separated")
 
@@ -227,29 +243,50 @@ def separate(
 @app.command()
 def evaluate(
     root: Annotated[Path, typer.Argument(help="folder of tracks")],
-    model: Annotated[list[str], typer.Option(help="a name of the registry or a run's folder; repeat for several")],
-    out: Annotated[Path, typer.Option(help="CSV file of the scores")],
+    out: Annotated[Path, typer.Option(help="folder of the scores; a stopped run goes on from what is in it")],
+    model: Annotated[list[str] | None, typer.Option(help="name (sepnb models) or folder of a run; repeat")] = None,
+    estimates: Annotated[
+        list[Path] | None, typer.Option(help="folder of estimates made elsewhere, DIR/TRACK/STEM.wav; repeat")
+    ] = None,
     subset: Annotated[str, typer.Option(help="which tracks: train, valid, test")] = "test",
     seconds: Annotated[float | None, typer.Option(help="score the middle seconds only")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that score")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="dask.distributed cluster, as in tcp://10.0.0.1:8786")] = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one")] = Device.auto,
     as_json: Annotated[bool, typer.Option("--json", help="medians as JSON")] = False,
 ) -> None:
-    """Score separators on tracks with BSSEval v4."""
+    """Score separators on tracks: BSSEval v4 and SI-SDR, as tables and in museval's format."""
+    from sepnb.evaluation import EstimatesFolder
     from sepnb.evaluation import evaluate as score
-    from sepnb.files import written_whole
     from sepnb.metrics import medians
     from sepnb.tracks import find_tracks
 
-    tracks = find_tracks(root)
+    if not model and not estimates:
+        raise SepnbError("say what to score: --model NAME or --estimates DIR, each as often as you like")
+    tracks = find_tracks(root.resolve())  # the workers of a cluster stand in other folders
     print(tracks.report(), file=sys.stderr)
     chosen = tracks.subset(subset)
     if not chosen:
         raise SepnbError(f"{root} has no tracks in the subset {subset!r}: say which with --subset")
-    scores = score(model, chosen, seconds=seconds, workers=workers)
-    with written_whole(out) as partial:
-        scores.to_csv(partial, index=False)
+    systems = [*(model or []), *map(EstimatesFolder.open, estimates or [])]
+    with _plain_warnings():
+        scores = score(
+            systems, chosen, seconds=seconds, workers=workers, out=out, scheduler=scheduler, device=device.value
+        )
     table = medians(scores)
     print(table.to_json(orient="index", indent=2) if as_json else table.round(2).to_string())
+    left_out = scores.attrs["left_out"]
+    if left_out:
+        raise SepnbError(f"{len(left_out)} left out, see {out / 'left_out.json'}; the other scores are in {out}")
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings as lines of their own, without the place in the code that gave them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: print(f"sepnb: {message}", file=sys.stderr)
+        yield
 
 
 def _seconds_or_word(text: str) -> str | float:

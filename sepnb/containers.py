@@ -4,7 +4,7 @@ PyAV carries those libraries with it, so no ffmpeg program is needed. The way in
 of the file in front of the errors raised here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -76,6 +76,10 @@ class Container:
             everything = [_Track(container._container.streams.audio[0])]
             container._decode(everything)
             return everything[0].end
+
+    def tags(self) -> dict[str, str]:
+        """What the file says of itself: title, comment and the like, by their names in lower case."""
+        return {name.lower(): value for name, value in self._container.metadata.items()}
 
     def read(self, first: int, count: int | None, all_streams: bool) -> np.ndarray:
         """Samples `first` to `first + count` (None: to the end) of the first or of all streams.
@@ -264,50 +268,90 @@ def _reason(error: Exception) -> str:
 
 def encode_aac(path: Path, stems: np.ndarray, rate: int) -> None:
     """Encode float32 (streams, channels, samples) as the AAC streams of an MP4 file; 256 kbit/s in 44.1 kHz stereo."""
-    _check_form(stems, rate, AAC_RATES, "AAC")
+    _check_form(stems.shape[1], rate, AAC_RATES, "AAC")
     coding = {
         "b": str(round(128_000 * stems.shape[1] * min(rate / 44100, 1))),
         "aac_pns": "0",  # noise substitution puts noise where music was; the encoder of MUSDB18 did not use it either
     }
     # By the usual clock of milliseconds, an MP4 file may end before its last samples.
-    _encode(path, stems, rate, "aac", coding, "mp4", {"movie_timescale": str(rate)})
+    options = {"movie_timescale": str(rate)}
+    with Encoder(path, rate, stems.shape[1], "aac", coding, "mp4", streams=len(stems), options=options) as encoder:
+        encoder.write(stems)
 
 
-def encode_mp3(path: Path, audio: np.ndarray, rate: int) -> None:
-    """Encode float32 (channels, samples) as MP3: 320 kbit/s; below 32 kHz the best variable bit rate."""
-    _check_form(audio, rate, MP3_RATES, "MP3")
+def mp3_encoder(path: Path, channels: int, rate: int, tags: Mapping[str, str]) -> "Encoder":
+    """An encoder to MP3, for one stream: 320 kbit/s; below 32 kHz the best variable bit rate."""
+    _check_form(channels, rate, MP3_RATES, "MP3")
     # Below 32 kHz, LAME turns the level down by 5 % at constant bit rates.
     coding = {"b": "320000"} if rate >= 32000 else {"flags": "+qscale", "global_quality": "0"}
-    _encode(path, audio[np.newaxis], rate, "libmp3lame", coding, "mp3", {})
+    return Encoder(path, rate, channels, "libmp3lame", coding, "mp3", tags=tags)
 
 
-def _check_form(audio: np.ndarray, rate: int, rates: tuple[int, ...], name: str) -> None:
-    if audio.shape[-2] > 2:
-        raise AudioError(f"{name} is written with one or two channels, not {audio.shape[-2]} (shape {audio.shape})")
+def _check_form(channels: int, rate: int, rates: tuple[int, ...], name: str) -> None:
+    if channels > 2:
+        raise AudioError(f"{name} is written with one or two channels, not {channels}")
     if rate not in rates:
         raise AudioError(f"{name} has no rate of {rate} Hz; resample to one of {', '.join(map(str, rates))}")
 
 
-def _encode(path: Path, stems: np.ndarray, rate: int, codec: str, coding: dict, form: str, writing: dict) -> None:
-    """Encode every stem with a codec and its options, into a container with its own."""
-    layout = "mono" if stems.shape[1] == 1 else "stereo"
-    try:
-        with av.open(str(path), "w", format=form, options=writing) as container:
-            streams = []
-            for _ in stems:
-                stream = container.add_stream(codec, rate=rate, options=coding)
-                stream.layout = layout
+class Encoder:
+    """An open file whose streams are encoded block by block, with a codec and a container and the options of each.
+
+    A context manager. On leaving it well, the file is complete; on leaving it with an error, it is torn.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rate: int,
+        channels: int,
+        codec: str,
+        coding: dict[str, str],
+        form: str,
+        *,
+        streams: int = 1,
+        options: dict[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ):
+        self._rate, self._written = rate, 0
+        self._layout = "mono" if channels == 1 else "stereo"
+        with _encoding():
+            self._container = av.open(str(path), "w", format=form, options=options or {})
+            self._container.metadata.update(tags or {})
+            self._streams = [self._container.add_stream(codec, rate=rate, options=coding) for _ in range(streams)]
+            for stream in self._streams:
+                stream.layout = self._layout
                 stream.format = "fltp"
-                streams.append(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception) -> None:
+        with _encoding():
+            try:
+                if kind is None:
+                    for stream in self._streams:
+                        self._container.mux(stream.encode(None))
+            finally:
+                self._container.close()
+
+    def write(self, stems: np.ndarray) -> None:
+        """Encode a block, float32 (streams, channels, samples), that follows what was written before."""
+        with _encoding():
             # Streams take turns, so that an excerpt of all of them lies in one place of the file.
             for begin in range(0, stems.shape[-1], ENCODER_FRAME):
-                for stream, stem in zip(streams, stems, strict=True):
+                for stream, stem in zip(self._streams, stems, strict=True):
                     block = np.ascontiguousarray(stem[:, begin : begin + ENCODER_FRAME])
-                    frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
-                    frame.sample_rate = rate
-                    frame.pts = begin
-                    container.mux(stream.encode(frame))
-            for stream in streams:
-                container.mux(stream.encode(None))
+                    frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=self._layout)
+                    frame.sample_rate = self._rate
+                    frame.pts = self._written + begin
+                    self._container.mux(stream.encode(frame))
+            self._written += stems.shape[-1]
+
+
+@contextmanager
+def _encoding() -> Iterator[None]:
+    try:
+        yield
     except av.error.FFmpegError as error:
         raise AudioError(f"could not be encoded or written ({_reason(error)})") from error

@@ -38,7 +38,7 @@ def fetch(
     What has come lies in `PATH.part` until all is there, so that this attempt, a later one, or a later call goes on
     from it, if the server answers ranges and its file is still the same; otherwise it begins again.
 
-    sha256, md5: hexadecimal digests that the file must have.
+    sha256, md5: hexadecimal digests that the file must have, or their beginnings.
     retries: how many attempts in a row may bring nothing new.
     pause: seconds before the second attempt; doubled before each further one.
 
@@ -204,7 +204,7 @@ def _wrong_digest(path: Path, expected: dict[str, str], progress: bool) -> str:
     """How a file differs from what was promised; "" if it does not."""
     for algorithm, value in expected.items():
         found = digest(path, algorithm, progress)
-        if found != value:
+        if not found.startswith(value):
             return f"its {algorithm} is {found}, not {value}"
     return ""
 

@@ -16,6 +16,7 @@ from sepnb import archive, musdb_downloads
 from sepnb.band import make_band
 from sepnb.errors import SepnbError
 from sepnb.figures.gallery import Gallery
+from sepnb.separators import REGISTRY
 from sepnb.store import Store, prepare
 from sepnb.tracks import Tracks, find_tracks
 from sepnb.training import train
@@ -31,17 +32,21 @@ class Profile:
     excerpt: float
     # What notebook 02 trains.
     recipe: str
-    # Songs and seconds of each that notebook 04 scores: museval takes longer than the music lasts.
+    # Songs that notebook 04 scores, and seconds of each: the literature's 50 songs, in cuts that a free GPU can afford.
     score_songs: int
     score_seconds: float
+    # Published systems that it scores, fetched at first use; one of each family of the story.
+    pretrained: tuple[str, ...]
 
+
+STORY = ("spleeter-4stems", "umxhq", "tasnet", "demucs48_hq", "hdemucs_high_musdb", "htdemucs")
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("demo", "the synthetic band", 30.0, "toy-minute", 3, 6.0),
-        Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", 10, 6.0),
-        Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", 50, 30.0),
+        Profile("demo", "the synthetic band", 30.0, "toy-minute", 3, 10.0, ()),
+        Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", 10, 7.0, STORY),
+        Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", 50, 30.0, STORY),
     )
 }
 
@@ -90,6 +95,16 @@ class Lab:
     def tracks(self) -> Tracks:
         """The profile's songs that can be used, the broken ones named in `tracks.left_out`."""
         return find_tracks(self.data)
+
+    @property
+    def workers(self) -> int:
+        """Processes that score side by side."""
+        return _cores()
+
+    def pretrained(self) -> list[str]:
+        """Names of published systems to score: those of the profile, and any whose weights are on this machine."""
+        published = [name for name, entry in REGISTRY.items() if entry.kind == "pretrained"]
+        return [name for name in published if name in self.profile.pretrained or REGISTRY[name].cached()]
 
     @property
     def machine(self) -> str:

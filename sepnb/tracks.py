@@ -58,6 +58,11 @@ class Track:
         return dict(zip(self.sources, self._parts, strict=True))
 
     @property
+    def first(self) -> int:
+        """Of a cut, its first sample in the song's files; 0 of a whole song."""
+        return self._begin or 0
+
+    @property
     def has_mixture(self) -> bool:
         """Whether the mixture is a recording of its own; otherwise it is the sum of the stems."""
         return self._mixture is not None
@@ -68,7 +73,7 @@ class Track:
         samples = min(round(duration * self.rate), self.samples - first)
         if first < 0 or samples <= 0:
             raise TrackError(f"{self.name} is {self.duration:.1f} s long; there is no {duration:g} s from {start:g} s")
-        return replace(self, samples=samples, _begin=(self._begin or 0) + first)
+        return replace(self, samples=samples, _begin=self.first + first)
 
     def middle(self, seconds: float) -> "Track":
         """The middle `seconds` of the song, or all of it where it is shorter."""

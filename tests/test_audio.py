@@ -391,7 +391,7 @@ def test_streams_that_are_not_stems_of_one_song(tmp_path):
         ("a.wav", np.full((1, 10), np.nan), 44100, "16", "10 of 10 samples are not finite"),
         ("a.wav", np.array([[0, np.inf]]), 44100, "32f", "1 of 2 samples are not finite"),
         ("a.wav", np.zeros((2, 10)), 0, "16", "0 Hz is not a rate"),
-        ("a.mp3", np.zeros((5, 10)), 44100, "16", r"one or two channels, not 5 \(shape \(5, 10\)\)"),
+        ("a.mp3", np.zeros((5, 10)), 44100, "16", "one or two channels, not 5"),
         ("a.mp3", np.zeros((2, 10)), 96000, "16", "no rate of 96000 Hz; resample to one of 8000"),
     ],
 )

@@ -1,9 +1,12 @@
 """The command line: every command has help, does its work, and says in one line what a user can mend."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from loopback import Resource, loopback
@@ -60,14 +63,48 @@ def test_prepare_makes_a_store_and_reports_as_json(songs, tmp_path):
     assert all(entry.samples == 2 * store.rate for entry in store.entries)
 
 
-def test_evaluate_writes_scores(songs, tmp_path):
-    scores = tmp_path / "scores.csv"
-    result = runner.invoke(
-        app,
-        ["evaluate", str(songs), "--model", "silence", "--model", "mixture/n", "--out", str(scores), "--seconds", "2"],
-    )
+def test_evaluate_writes_a_folder_of_scores_and_goes_on_from_it(songs, tmp_path):
+    scores = tmp_path / "scores"
+    command = ["evaluate", str(songs), "--model", "silence", "--model", "mixture/n", "--out", str(scores)]
+    result = runner.invoke(app, [*command, "--seconds", "2"])
     assert result.exit_code == 0, result.output
-    assert set(pd.read_csv(scores).system) == {"silence", "mixture ÷ N"}
+    written = (scores / "scores.csv").read_text()
+    assert set(pd.read_csv(scores / "scores.csv").system) == {"silence", "mixture ÷ N"}
+    assert len(list((scores / "museval").rglob("*.json"))) == 2 * len(find_tracks(songs).subset("test"))
+    again = runner.invoke(app, [*command, "--seconds", "2", "--json"])
+    medians = json.loads(again.stdout)
+    assert medians["silence"] == {"drums": 0.0, "bass": 0.0, "other": 0.0, "vocals": 0.0}
+    assert (scores / "scores.csv").read_text() == written
+
+
+def test_evaluate_takes_estimates_made_elsewhere(songs, tmp_path):
+    for track in find_tracks(songs).subset("test"):
+        for source in track.sources:
+            audio.write(tmp_path / "net" / track.name / f"{source}.wav", track.stem(source) / 2, track.rate)
+    done = sepnb("evaluate", songs, "--estimates", tmp_path / "net", "--out", tmp_path / "scores", "--seconds", "1")
+    assert done.returncode == 0, done.stderr
+    scores = pd.read_csv(tmp_path / "scores" / "scores.csv")
+    assert (scores.SDR.dropna() - 6.02).abs().max() < 0.1  # half of each stem is missing
+
+
+def test_what_evaluate_leaves_out_is_said_after_all_else_is_written(songs, tmp_path):
+    out = tmp_path / "scores"
+    done = sepnb(
+        "evaluate", songs, "--model", tmp_path / "no run", "--model", "silence", "--out", out, "--seconds", "1"
+    )
+    assert done.returncode == 2
+    first, last = [line for line in done.stderr.splitlines() if line.startswith("sepnb: ")]
+    assert "no run is left out: no separator" in first
+    assert "1 left out" in last
+    assert "left_out.json" in last
+    assert set(pd.read_csv(out / "scores.csv").system) == {"silence"}
+    assert json.loads((out / "left_out.json").read_text())["left_out"][0]["track"] is None
+
+
+def test_evaluate_wants_something_to_score(songs, tmp_path):
+    done = sepnb("evaluate", songs, "--out", tmp_path / "scores")
+    assert done.returncode == 2
+    assert "--model NAME or --estimates DIR" in done.stderr
 
 
 def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path):
@@ -109,12 +146,21 @@ def test_separate_writes_stems_of_a_song(songs, tmp_path):
 def test_an_oracle_cannot_separate_a_file(tmp_path):
     done = sepnb("separate", tmp_path / "song.wav", "--model", "irm2", "--out", tmp_path)
     assert done.returncode == 2
-    assert "takes a training run's folder" in done.stderr
+    assert "is a baseline or oracle" in done.stderr
+    assert "name a network" in done.stderr
 
 
-def test_models_and_probe_print_tables():
+def test_models_lists_what_there_is_with_its_facts():
     listed = json.loads(runner.invoke(app, ["models", "--json"]).output)
-    assert listed["irm2"]["kind"] == "oracle"
+    assert (listed["irm2"]["kind"], listed["irm2"]["cached"]) == ("oracle", True)
+    assert listed["umxl"]["licence"] == "CC BY-NC-SA 4.0"
+    assert listed["mdx_extra"]["test_leak"] is True
+    assert {"sources", "rate", "trained_on", "parameters", "download", "where", "about"} <= set(listed["demucs"])
+    table = runner.invoke(app, ["models"]).output
+    assert all(f" {name} " in table for name in listed)
+
+
+def test_a_model_that_does_not_exist_is_no_probe():
     result = runner.invoke(app, ["probe", "no such model"])
     assert result.exit_code != 0
 
@@ -141,7 +187,35 @@ def test_a_bad_file_does_not_stop_the_good_ones(songs, tmp_path):
     assert len(list((tmp_path / "out" / "small" / "mixture").iterdir())) == len(track.sources)
 
 
+def test_separate_takes_options_and_writes_them_into_the_tags(songs, tmp_path):
+    track = find_tracks(songs)[0]
+    UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4)).save(tmp_path / "small")
+    mixture = next(path for path in track.files if path.stem == "mixture")
+    options = ["--segment", 2, "--overlap", 0.5, "--shifts", 1, "--seed", 3, "--batch", 2, "--device", "cpu"]
+    done = sepnb("separate", mixture, "--model", tmp_path / "small", "--out", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    written = [Path(line) for line in done.stdout.splitlines()]
+    assert written == [tmp_path / "out" / "small" / "mixture" / f"{source}.wav" for source in track.sources]
+    settings = json.loads(audio.tags(written[0])["comment"])["separated by"]
+    assert [settings[name] for name in ("segment", "overlap", "shifts", "seed")] == [2, 0.5, 1, 3]
+    assert "small: " in done.stderr  # the progress bar
+    done = sepnb("separate", mixture, "--model", tmp_path / "small", "--out", tmp_path / "out", "--overlap", 2)
+    assert done.returncode == 2
+    assert "an overlap is from 0 to below 1" in done.stderr
+
+
+def test_separate_warns_in_one_line_without_code(tmp_path):
+    UNet(UNetConfig(sources=("a", "b"), rate=8000, width=4)).save(tmp_path / "loud")
+    audio.write(tmp_path / "song.wav", 40 * np.ones((2, 8000), np.float32), 8000, "32f")
+    done = sepnb("separate", tmp_path / "song.wav", "--model", tmp_path / "loud", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "beyond ±1" in line]
+    assert len(said) == 2
+    assert all(re.search(r"sepnb: .*\.wav: \d+ of 16000 samples", line) for line in said)
+    assert "warnings.warn" not in done.stderr
+
+
 def test_a_subset_without_tracks_is_said(songs, tmp_path):
-    done = sepnb("evaluate", songs, "--model", "silence", "--out", tmp_path / "x.csv", "--subset", "valid")
+    done = sepnb("evaluate", songs, "--model", "silence", "--out", tmp_path / "x", "--subset", "valid")
     assert done.returncode == 2
     assert "no tracks in the subset 'valid'" in done.stderr

@@ -12,6 +12,7 @@ from test_downloads import musdb_zip
 from sepnb import lab as lab_module
 from sepnb.errors import SepnbError
 from sepnb.lab import PROFILES, open_lab
+from sepnb.separators import REGISTRY
 from sepnb.training.recipes import find_recipe
 
 
@@ -153,3 +154,14 @@ def test_answers_are_right_wrong_or_not_given_yet(tmp_path, capsys):
         "✗ two and two: count on your fingers",
         "✗ two and two: give a number, not text in quotes",
     ]
+
+
+def test_published_systems_are_those_of_the_profile_and_those_that_are_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPNB_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    demo, full = (open_lab("x", profile=profile, home=tmp_path) for profile in ("demo", "full"))
+    assert demo.pretrained() == []
+    assert set(full.pretrained()) == set(PROFILES["full"].pretrained) <= set(REGISTRY)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "tasnet-beb46fac.th").write_bytes(b"")
+    assert demo.pretrained() == ["tasnet"]

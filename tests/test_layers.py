@@ -35,6 +35,7 @@ LAYERS = {
     "sepnb.metrics": 1,
     "sepnb.spectral": 1,
     "sepnb.audio": 0,
+    "sepnb.audio_writing": 0,
     "sepnb.containers": 0,
     "sepnb.band": 0,
     "sepnb.files": 0,

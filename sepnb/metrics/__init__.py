@@ -1,7 +1,23 @@
 """Scores: arrays in, decibels out. Nothing here knows of files or figures."""
 
-from sepnb.metrics.aggregate import medians
+from sepnb.metrics.aggregate import improvement, medians, track_medians
 from sepnb.metrics.bsseval import BSSScores, bss_eval
-from sepnb.metrics.sdr import frame_sdr
+from sepnb.metrics.comparison import Difference, better
+from sepnb.metrics.scale_invariant import frame_si_sdr, si_sar, si_sdr, si_sir
+from sepnb.metrics.sdr import frame_sdr, usdr
 
-__all__ = ["BSSScores", "bss_eval", "frame_sdr", "medians"]
+__all__ = [
+    "BSSScores",
+    "Difference",
+    "better",
+    "bss_eval",
+    "frame_sdr",
+    "frame_si_sdr",
+    "improvement",
+    "medians",
+    "si_sar",
+    "si_sdr",
+    "si_sir",
+    "track_medians",
+    "usdr",
+]

@@ -1,6 +1,6 @@
 """The one interface of everything that separates."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,8 @@ class Separator(Protocol):
     """A system that splits a mixture into named stems.
 
     Calling it with a mixture (channels, samples) and its rate in Hz gives a dict from source name to audio of the same
-    shape and rate as the mixture.
+    shape and rate as the mixture. A separator may have `settings`, a dict of what its results depend on besides the
+    mixture: see `describe`.
     """
 
     name: str
@@ -31,6 +32,18 @@ class Bindable(Protocol):
     name: str
 
     def bind(self, track: Track) -> Separator: ...
+
+
+def describe(separator: Separator | Bindable) -> dict[str, Any]:
+    """What a separator is and what its results depend on: plain values that JSON can hold.
+
+    Name, sources and rate (where it has them before it is bound), and its settings: digest of the weights, segment,
+    overlap, shifts, seed, as the family has them. Equal descriptions mean equal results on one machine.
+    """
+    described: dict[str, Any] = {"name": separator.name}
+    if isinstance(separator, Separator):
+        described |= {"sources": list(separator.sources), "rate": separator.rate}
+    return described | dict(getattr(separator, "settings", {}))
 
 
 def separate(separator: Separator, mixture: np.ndarray, rate: int) -> dict[str, np.ndarray]:

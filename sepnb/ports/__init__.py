@@ -1,0 +1,1 @@
+"""Older systems rebuilt as small torch networks that read their official weights; each knows only tensors."""

@@ -1,0 +1,188 @@
+"""What an evaluation leaves on disk, and how a stopped one goes on: nothing is done twice that still stands."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from counting import Counting, digest
+from songs import song
+
+from sepnb.errors import SepnbError
+from sepnb.evaluation import evaluate, fingerprints
+from sepnb.evaluation.results import file_name, markdown
+from sepnb.tracks import find_tracks
+
+NAMES = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number, name in enumerate(NAMES):
+        song(tmp_path / "songs" / "test" / name, number, seconds=1, channels=1)
+    return tmp_path / "songs"
+
+
+@pytest.fixture
+def counting(tmp_path):
+    return Counting(tmp_path / "marks")
+
+
+def quietly(*arguments, **options):
+    """Evaluate, and fail on any warning: nothing is left out, nothing is done again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        return evaluate(*arguments, **options)
+
+
+def test_the_folder_holds_tables_parts_and_a_summary(root, counting, tmp_path):
+    out = tmp_path / "out"
+    table = quietly([counting, "mixture/n"], find_tracks(root), out=out)
+    written = pd.read_csv(out / "scores.csv")
+    pd.testing.assert_frame_equal(written, table, check_dtype=False, rtol=0, atol=1e-9)
+    songs = pd.read_csv(out / "tracks.csv")
+    assert list(songs.columns[:3]) == ["system", "track", "target"]
+    assert len(songs) == 2 * 4 * 2
+    assert songs[["uSDR", "SI-SAR"]].notna().all().all()
+    assert "| counting |" in (out / "README.md").read_text(encoding="utf-8")
+    assert json.loads((out / "left_out.json").read_text()) == {"left_out": []}
+    parts = sorted(path.relative_to(out).as_posix() for path in (out / "parts").rglob("*.json"))
+    assert parts == [f"parts/{system}/test/{name}.json" for system in ("counting", "mixture ÷ N") for name in NAMES]
+
+
+def test_a_finished_pair_is_not_done_again_and_scores_the_same(root, counting, tmp_path):
+    first = quietly([counting], find_tracks(root), out=tmp_path / "out")
+    second = quietly([counting], find_tracks(root), out=tmp_path / "out")
+    pd.testing.assert_frame_equal(first, second)  # to the last bit
+    assert sorted(counting.done().values()) == [1, 1, 1, 1]
+
+
+def test_a_new_system_or_track_is_all_that_is_done(root, counting, tmp_path):
+    tracks, out = find_tracks(root), tmp_path / "out"
+    quietly([counting], tracks[:2], out=out)
+    table = quietly(["silence", counting], tracks, out=out)
+    assert len(table) == 2 * 4 * 2
+    assert sorted(counting.done().values()) == [1, 1, 1, 1]
+
+
+def test_another_setting_is_scored_again_and_said(root, counting, tmp_path):
+    quietly([counting], find_tracks(root), out=tmp_path / "out")
+    counting.settings["shifts"] = 2
+    with pytest.warns(UserWarning, match="counting is scored again on 4 tracks.*: shifts was None, is 2"):
+        evaluate([counting], find_tracks(root), out=tmp_path / "out")
+    assert sorted(counting.done().values()) == [2, 2, 2, 2]
+    quietly([counting], find_tracks(root), out=tmp_path / "out")
+
+
+def test_other_seconds_are_scored_again(root, counting, tmp_path):
+    song(root / "test" / "a", 0, seconds=3, channels=1)
+    tracks = find_tracks(root)[:1]
+    assert len(quietly([counting], tracks, out=tmp_path / "out")) == 6
+    with pytest.warns(UserWarning, match="samples was 24000, is 8000"):
+        assert len(evaluate([counting], tracks, seconds=1.0, out=tmp_path / "out")) == 2
+
+
+def test_a_changed_file_is_scored_again_and_a_copied_one_is_not(root, counting, tmp_path):
+    quietly([counting], find_tracks(root), out=tmp_path / "out")
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(root, moved, copy_function=shutil.copyfile)  # another place and time, the same content
+    quietly([counting], find_tracks(moved), out=tmp_path / "out")
+    song(moved / "test" / "b", 77, seconds=1, channels=1)
+    with pytest.warns(UserWarning, match="scored again on 1 track, .*: the file .*drums.wav"):
+        evaluate([counting], find_tracks(moved), out=tmp_path / "out")
+    assert sorted(counting.done().values()) == [1, 1, 1, 1, 1]  # the fifth is the new song
+
+
+def test_new_metrics_score_everything_again(root, counting, tmp_path, monkeypatch):
+    quietly([counting], find_tracks(root), out=tmp_path / "out")
+    monkeypatch.setattr(fingerprints, "METRICS_VERSION", fingerprints.METRICS_VERSION + 1)
+    with pytest.warns(UserWarning, match="metrics was 1, is 2"):
+        evaluate([counting], find_tracks(root), out=tmp_path / "out")
+
+
+def test_a_damaged_part_is_scored_again_and_said(root, counting, tmp_path):
+    quietly([counting], find_tracks(root), out=tmp_path / "out")
+    (tmp_path / "out" / "parts" / "counting" / "test" / "c.json").write_text('{"system": "coun')
+    with pytest.warns(UserWarning, match="c.json is damaged"):
+        evaluate([counting], find_tracks(root), out=tmp_path / "out")
+    assert sorted(counting.done().values()) == [1, 1, 1, 2]
+
+
+def test_what_fails_is_tried_again_the_next_time(root, tmp_path):
+    (root / "test" / "b" / "drums.wav").rename(tmp_path / "away.wav")
+    tracks = find_tracks(root, names={"drums": "drums"})
+    assert [left.name for left in tracks.left_out] == ["test/b"]
+    (tmp_path / "away.wav").rename(root / "test" / "b" / "drums.wav")
+    tracks = find_tracks(root)
+    good = (root / "test" / "b" / "drums.wav").read_bytes()
+    (root / "test" / "b" / "drums.wav").write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="b is left out"):
+        table = evaluate(["silence"], tracks, out=tmp_path / "out")
+    assert table.track.unique().tolist() == ["a", "c", "d"]
+    assert json.loads((tmp_path / "out" / "left_out.json").read_text())["left_out"][0]["track"] == "b"
+    (root / "test" / "b" / "drums.wav").write_bytes(good)
+    assert quietly(["silence"], tracks, out=tmp_path / "out").track.unique().tolist() == list(NAMES)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from counting import Counting
+from sepnb.evaluation import evaluate
+from sepnb.tracks import find_tracks
+root, marks, out = map(Path, sys.argv[1:])
+evaluate([Counting(marks, pause=0.4)], find_tracks(root), out=out)
+"""
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(root, tmp_path):
+    """SIGKILL half-way: parts that stand are whole, none of them is done again, the table is that of one run."""
+    out, marks = tmp_path / "out", tmp_path / "marks"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SCRIPT, str(root), str(marks), str(out)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1]) as run:
+        patience = time.monotonic() + 60
+        while len(list(out.glob("parts/*/*/[!.]*.json"))) < 2:
+            assert run.poll() is None, run.stderr.read().decode()
+            assert time.monotonic() < patience
+            time.sleep(0.02)
+        run.send_signal(signal.SIGKILL)
+    assert not (out / "scores.csv").exists()
+    tracks = find_tracks(root)
+    finished = {path.stem for path in out.glob("parts/*/*/[!.]*.json")}
+    assert 2 <= len(finished) < 4
+    counting = Counting(marks)
+    table = quietly([counting], tracks, out=out)
+    done = counting.done()
+    for track in tracks:
+        times = done[digest(track.mixture())]
+        assert times == 1 if track.name in finished else times in (1, 2)
+    whole = evaluate([Counting(tmp_path / "other marks")], tracks)
+    pd.testing.assert_frame_equal(table, whole, rtol=0, atol=1e-6)
+
+
+def test_a_file_in_the_way_is_named(root, tmp_path):
+    (tmp_path / "scores.csv").write_text("")
+    with pytest.raises(SepnbError, match="scores.csv is a file; scores are written to a folder"):
+        evaluate(["silence"], find_tracks(root), out=tmp_path / "scores.csv")
+
+
+def test_file_names_are_safe_and_tell_names_apart():
+    assert file_name("mixture ÷ N") == "mixture ÷ N"
+    names = ["a/b", "a_b", "a:b", "..", "con.", ""]
+    files = [file_name(name) for name in names]
+    assert len(set(files)) == len(names)
+    assert not any("/" in file or ":" in file or file.startswith(".") for file in files)
+
+
+def test_markdown_has_two_decimals_and_a_dash_for_nothing():
+    table = pd.DataFrame({"bass": [1.234, np.nan]}, index=pd.Index(["one", "a|b"], name="system"))
+    assert markdown(table).splitlines() == ["| system | bass |", "| --- | ---: |", "| one | 1.23 |", "| a/b | – |"]
