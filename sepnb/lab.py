@@ -101,10 +101,26 @@ class Lab:
         """Processes that score side by side."""
         return _cores()
 
+    @property
+    def scores(self) -> Path:
+        """The folder that finished scores are kept in, on Drive where there is one: a disconnect loses none of them."""
+        part = "" if self.songs is None else f"-{self.songs}-songs"
+        return (self.drive or self.home / "build") / "scores" / f"{self.profile.name}{part}"
+
     def pretrained(self) -> list[str]:
-        """Names of published systems to score: those of the profile, and any whose weights are on this machine."""
-        published = [name for name, entry in REGISTRY.items() if entry.kind == "pretrained"]
-        return [name for name in published if name in self.profile.pretrained or REGISTRY[name].cached()]
+        """Names of published systems to score: those of the profile, and any whose weights are on this machine.
+
+        Systems that do not tell all of the songs' sources apart (two-stem systems among songs of four) are not among
+        them: they are scored on other targets, and belong into a table of their own.
+        """
+        wanted = set(self.tracks.sources)
+        return [
+            name
+            for name, entry in REGISTRY.items()
+            if entry.kind == "pretrained"
+            and wanted <= set(entry.sources)
+            and (name in self.profile.pretrained or entry.cached())
+        ]
 
     @property
     def machine(self) -> str:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sepnb.errors import SepnbError
-from sepnb.metrics import improvement, medians, track_medians
+from sepnb.metrics import common_targets, improvement, medians, track_medians
 
 
 def table(frames: dict[tuple[str, str, str], list[float]]) -> pd.DataFrame:
@@ -51,3 +51,11 @@ def test_improvement_is_undefined_where_the_mixture_was_not_scored():
 def test_improvement_over_what_is_not_there_is_refused():
     with pytest.raises(SepnbError, match="no scores of 'mixture' to measure from: score it too; there are net"):
         improvement(table({("net", "a", "vocals"): [1.0]}))
+
+
+def test_targets_of_a_few_systems_alone_are_not_averaged_over():
+    rows = [(system, target) for system in ("a", "b", "c") for target in ("drums", "vocals")]
+    rows += [("two stems", "vocals"), ("two stems", "accompaniment")]
+    scores = pd.DataFrame(rows, columns=["system", "target"]).assign(SDR=1.0)
+    assert common_targets(scores) == ["drums", "vocals"]
+    assert common_targets(scores[scores.system == "two stems"]) == ["vocals", "accompaniment"]

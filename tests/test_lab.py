@@ -1,5 +1,6 @@
 """Opening a notebook: profiles, folders, data at first use, and what Drive is for."""
 
+import dataclasses
 import shutil
 import sys
 import types
@@ -159,9 +160,19 @@ def test_answers_are_right_wrong_or_not_given_yet(tmp_path, capsys):
 def test_published_systems_are_those_of_the_profile_and_those_that_are_here(tmp_path, monkeypatch):
     monkeypatch.setenv("SEPNB_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    demo, full = (open_lab("x", profile=profile, home=tmp_path) for profile in ("demo", "full"))
-    assert demo.pretrained() == []
-    assert set(full.pretrained()) == set(PROFILES["full"].pretrained) <= set(REGISTRY)
+    lab = open_lab("04", profile="demo", home=tmp_path)
+    assert lab.pretrained() == []
+    story = dataclasses.replace(PROFILES["demo"], pretrained=PROFILES["full"].pretrained)
+    monkeypatch.setitem(lab_module.PROFILES, "demo", story)
+    assert set(open_lab("04", profile="demo", home=tmp_path).pretrained()) == set(story.pretrained) <= set(REGISTRY)
     (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "tasnet-beb46fac.th").write_bytes(b"")
-    assert demo.pretrained() == ["tasnet"]
+    # Two of them are on this machine; the one of two stems is for a table of its own.
+    for name in ("tasnet-beb46fac.th", "2stems.tar.gz"):
+        (tmp_path / "weights" / name).write_bytes(b"")
+    assert lab.pretrained() == ["tasnet"]
+
+
+def test_scores_outlive_a_disconnect_where_there_is_a_drive(tmp_path, colab, monkeypatch):
+    assert open_lab("04", profile="demo", home=tmp_path, drive=False).scores == tmp_path / "build" / "scores" / "demo"
+    kept = open_lab("04", profile="full", songs=20, home=tmp_path / "home").scores
+    assert kept == tmp_path / "drive" / "MyDrive" / "sepnb" / "scores" / "full-20-songs"

@@ -126,3 +126,15 @@ def test_a_score_table_has_means_gains_and_facts_best_on_top():
     assert np.isnan(table.loc["vocals only", "mean"])
     with pytest.raises(SepnbError, match="silence"):
         figures.score_table(scores, over="silence")
+
+
+def test_a_two_stem_system_does_not_take_the_mean_from_the_others():
+    rows = [
+        (system, target, sdr) for system, sdr in (("mixture", -5.0), ("four", 6.0)) for target in ("drums", "vocals")
+    ]
+    rows += [("two", "vocals", 9.0), ("two", "accompaniment", 14.0)]
+    scores = pd.DataFrame(rows, columns=["system", "target", "SDR"])
+    table = figures.score_table(scores, over="mixture")
+    assert list(table.index) == ["four", "mixture", "two"]
+    assert table.loc["four", ["mean", "SDRi"]].tolist() == [6.0, 11.0]
+    assert table.loc["two", ["mean", "SDRi"]].isna().all()

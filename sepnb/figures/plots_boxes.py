@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from sepnb.figures.style import INK, in_print_style, legend_above, own_axes, stem_color, stem_marker, subplots
+from sepnb.metrics.aggregate import common_targets
 
 GREY, GREY_EDGE, GREY_TEXT = "#DCDCDC", "#8C8C8C", "#6E6E6E"  # what others published
 FEW = 5  # values; below that, quartiles would pretend to know a distribution
@@ -130,9 +131,10 @@ def _spread(scores: pd.DataFrame, metric: str, published: pd.DataFrame | None, o
     known = {} if published is None else _values(published[published["target"].isin(targets)], metric, frames=False)
     systems = list(dict.fromkeys(system for system, _ in [*measured, *known]))
     if order is None:
+        common = common_targets(scores)
         middle = {}
         for system in systems:
-            values = [measured.get((system, target), known.get((system, target), ())) for target in targets]
+            values = [measured.get((system, target), known.get((system, target), ())) for target in common]
             # What has no value for a stem has no mean to compare, and goes to the end.
             middle[system] = np.mean([np.median(v) for v in values]) if all(len(v) for v in values) else -np.inf
         order = sorted(systems, key=lambda system: -middle[system])

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sepnb.figures.style import INK, in_print_style, legend_above, own_axes, stem_color, stem_marker
-from sepnb.metrics.aggregate import medians
+from sepnb.metrics.aggregate import common_targets, medians
 
 
 @in_print_style
@@ -23,18 +23,19 @@ def scores_by_stem(
     """Scores of systems, one row a system and one dot a stem, in dB; the zero line marks "no better than silence".
 
     `scores`: columns system, target and the metric, and track, frame where there are several (see `medians`). The best
-    mean stands on top unless `order` names the systems from top to bottom. Marks of systems in `published` are hollow:
-    others measured them. A short tick marks the mean over the stems.
+    mean stands on top unless `order` names the systems from top to bottom; `common_targets` says what it is taken over.
+    Marks of systems in `published` are hollow: others measured them. A short tick marks the mean.
     """
     table = medians(scores, metric)
-    mean = table.mean(axis=1)
+    common = common_targets(scores)
+    mean = table[common].mean(axis=1, skipna=False)
     table = table.loc[list(order) if order is not None else mean.sort_values(ascending=False, kind="stable").index]
     ax = own_axes(ax, height=0.34 * len(table) + 1.0)
     ax.axvline(0, color=INK, linewidth=0.8)
     for lane, (system, row) in enumerate(table.iterrows()):
         if lane % 2:  # a band behind every other row keeps the eye on its line
             ax.axhspan(lane - 0.5, lane + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
-        if row.notna().all():  # a mean over fewer stems would not compare
+        if pd.notna(mean[system]):  # a mean over fewer stems would not compare
             ax.plot([mean[system]] * 2, [lane - 0.36, lane + 0.36], color="#999999", linewidth=1.0, zorder=1)
         for place, target in enumerate(table.columns):
             color = stem_color(target)

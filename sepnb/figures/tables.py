@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sepnb.errors import SepnbError
-from sepnb.metrics.aggregate import improvement, medians
+from sepnb.metrics.aggregate import common_targets, improvement, medians
 
 MISSING = "–"
 
@@ -25,16 +25,18 @@ def score_table(
     """The table of a report: a row a system, its medians by stem, their mean, its gain over the mixture, and facts.
 
     `scores`: columns system, target, the metric, and track and frame where there are several. Sorted by the mean, the
-    best on top; a system without a value for some stem has no mean and comes last. `over` names the system that stands
-    for "nothing done" and adds the mean gain over it, as a column "SDRi". `facts`: {column: {system: what to say}}, as
-    {"trained on": {"mdx_extra": "MUSDB18 test too"}}, go to the end. Figures in dB.
+    best on top; a system without a value for some stem has no mean and comes last. Stems that few systems were scored
+    on (the accompaniment of a two-stem system among systems of four) stand in the table and not in the mean. `over`
+    names the system that stands for "nothing done" and adds the mean gain over it, as a column "SDRi". `facts`, as
+    {"trained on": {"mdx_extra": "MUSDB18 test too"}} ({column: {system: what to say}}), go to the end. Figures in dB.
     Raises SepnbError where `over` was not scored.
     """
     targets = list(dict.fromkeys(scores["target"]))
     table = medians(scores, metric)[targets]
-    table["mean"] = table.mean(axis=1, skipna=False)
+    common = common_targets(scores)
+    table["mean"] = table[common].mean(axis=1, skipna=False)
     if over is not None:
-        gains = medians(improvement(scores, over, metric), f"{metric}i")[targets]
+        gains = medians(improvement(scores, over, metric), f"{metric}i")[common]
         table[f"{metric}i"] = gains.mean(axis=1, skipna=False)
     table = table.sort_values("mean", ascending=False, kind="stable")
     for fact, said in (facts or {}).items():

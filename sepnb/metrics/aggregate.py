@@ -14,6 +14,16 @@ def medians(scores: pd.DataFrame, metric: str = "SDR") -> pd.DataFrame:
     return track_medians(scores, metric).groupby(["system", "target"], sort=False)[metric].median().unstack("target")
 
 
+def common_targets(scores: pd.DataFrame) -> list[str]:
+    """The targets that more than half of the systems were scored on, in the order of the table: those to average over.
+
+    Systems of two stems among systems of four have a target of their own (accompaniment), and a mean over other targets
+    is another number.
+    """
+    systems = scores.groupby("target", sort=False)["system"].nunique()
+    return [target for target, count in systems.items() if 2 * count > scores["system"].nunique()]
+
+
 def track_medians(scores: pd.DataFrame, metric: str = "SDR") -> pd.DataFrame:
     """Each track's score, the median over its frames, in dB: columns system, track, target and the metric.
 
