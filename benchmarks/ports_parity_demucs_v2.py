@@ -79,10 +79,10 @@ def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
 def _ours(folder: Path, order: dict[str, Any]) -> Iterator[tuple[str, str, np.ndarray, float]]:
     """What was done, the file with the original's result, ours, and the seconds that it took."""
     from sepnb.ports.checkpoints import load_into, read_state
-    from sepnb.separators.demucs_v2 import load_demucs_v2_file
+    from sepnb.separators.demucs_family import load_demucs_folder
 
     mixture = _song(order)
-    separator = load_demucs_v2_file(folder / "package.th")
+    separator = load_demucs_folder(folder / "package.th")
     network = separator.networks[0]
     load_into(network, read_state(folder / "state.th"), folder / "state.th")
     raw_mixture = torch.from_numpy(np.load(folder / "raw_mixture.npy"))[None]

@@ -21,7 +21,7 @@ _HOME_OF = {
     "separate": "separators",
     "train": "training",
 }
-_MODULES = {"audio", "figures", "listening", "metrics", "probe", "separators", "spectral", "training"}
+_MODULES = {"audio", "evaluation", "figures", "listening", "metrics", "probe", "separators", "spectral", "training"}
 
 __all__ = sorted([*_HOME_OF, *_MODULES])
 

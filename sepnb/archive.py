@@ -9,13 +9,14 @@ import hashlib
 import shutil
 import zipfile
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from tqdm.auto import tqdm
 
 from sepnb.errors import ArchiveError
-from sepnb.files import write_text, written_whole
+from sepnb.files import checksum, write_text, written_whole
 
 BLOCK = 1 << 20  # bytes
 
@@ -115,12 +116,10 @@ def extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, bar: t
 
 def digest(path: Path, algorithm: str, progress: bool = True) -> str:
     """Hexadecimal digest of a file, with a progress bar: a data set takes a minute to read."""
-    hashing = hashlib.new(algorithm)
-    with path.open("rb") as file, _bar(path.stat().st_size, f"Checking {path.name}", progress) as bar:
-        while block := file.read(BLOCK):
-            hashing.update(block)
-            bar.update(len(block))
-    return hashing.hexdigest()
+    if not progress:
+        return checksum(path, algorithm)
+    with _bar(path.stat().st_size, f"Checking {path.name}") as bar, _Watched(path, bar) as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def free_space(folder: Path) -> str:
@@ -143,6 +142,19 @@ class _Hashing:
 
     def flush(self) -> None:
         self._file.flush()
+
+
+class _Watched(FileIO):
+    """A file to read, that moves a bar."""
+
+    def __init__(self, path: Path, bar: tqdm) -> None:
+        super().__init__(path)
+        self._bar = bar
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        count = super().readinto(buffer)
+        self._bar.update(count)
+        return count
 
 
 def _copy(source: BinaryIO, target: BinaryIO, bar: tqdm) -> None:

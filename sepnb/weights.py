@@ -1,6 +1,7 @@
 """Weights of published models: where they lie in the cache, and how they come there."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -20,6 +21,11 @@ RETRIES = 2  # attempts in a row that may bring nothing: without a network one k
 def weights_folder() -> Path:
     """The folder that weights are kept in: $SEPNB_WEIGHTS, or else `~/.cache/sepnb/weights`."""
     return Path(os.environ.get(FOLDER_VARIABLE) or "~/.cache/sepnb/weights").expanduser()
+
+
+def identity(digests: Iterable[str]) -> str:
+    """What a separator's settings say of its weights: the first 16 digits of each file's sha256."""
+    return "+".join(sha256[:16] for sha256 in digests)
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,13 @@ class WeightFile:
         return base.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
 
     def fetch(self, progress: bool = True) -> Path:
-        """Make sure that the file is there, whole and unchanged, and return its path.
+        """Make sure that the file is there, whole and unchanged, and return its path: see `fetch_with_digest`."""
+        return self.fetch_with_digest(progress)[0]
 
+    def fetch_with_digest(self, progress: bool = True) -> tuple[Path, str]:
+        """Make sure that the file is there, whole and unchanged, and return its path and its whole sha256.
+
+        A file of a gigabyte takes a second to sum up, so whoever needs the digest takes it from here.
         A download that breaks off is gone on with, now or by a later call. Raises DownloadError if the file cannot be
         fetched (the message says what is missing, its address, and where a copy can be put by hand), and if a file is
         there but is not the right one.
@@ -67,15 +78,12 @@ class WeightFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Several processes that load the same model wait for one download.
             with FileLock(path.with_name(f".{path.name}.lock")):
-                if path.is_file():
-                    self._check(progress)
-                else:
-                    self._download(progress)
+                sha256 = self._check(progress) if path.is_file() else self._download(progress)
         except OSError as error:
             raise DownloadError(
                 f"{path} cannot be written ({error.strerror}): set {FOLDER_VARIABLE} to a folder that can"
             ) from error
-        return path
+        return path, sha256
 
     @property
     def _note(self) -> Path:
@@ -84,7 +92,7 @@ class WeightFile:
     def _noted(self) -> str:
         return self._note.read_text(encoding="utf-8").partition(" ")[0].strip() if self._note.is_file() else ""
 
-    def _check(self, progress: bool) -> None:
+    def _check(self, progress: bool) -> str:
         expected = (self.sha256 or self._noted()).lower()
         found = digest(self.path, "sha256", progress)
         if not found.startswith(expected):
@@ -94,8 +102,9 @@ class WeightFile:
             )
         if not expected:
             self._write_note(found)  # a copy put there by hand
+        return found
 
-    def _download(self, progress: bool) -> None:
+    def _download(self, progress: bool) -> str:
         # A file deleted from the cache is held to the digest of its first copy, too.
         expected = self.sha256 or self._noted()
         try:
@@ -105,8 +114,10 @@ class WeightFile:
                 f"the weights {self.path.name} are not on this machine and could not be fetched: {error}. "
                 f"Without a network, put the file from {self.url} into {self.path.parent}"
             ) from error
+        found = digest(self.path, "sha256", progress)
         if not expected:
-            self._write_note(digest(self.path, "sha256", progress))
+            self._write_note(found)
+        return found
 
     def _write_note(self, sha256: str) -> None:
         write_text(self._note, f"{sha256}  {self.path.name}\n")  # as `sha256sum --check` reads it

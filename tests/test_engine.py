@@ -10,6 +10,7 @@ from songs import noise
 
 from sepnb import separators
 from sepnb.errors import SepnbError
+from sepnb.separators import engine, streaming
 from sepnb.separators.base import describe
 from sepnb.separators.engine import NetworkSeparator, Policy
 from sepnb.separators.resampling import resampled, resampled_blocks
@@ -93,6 +94,45 @@ def test_sums_are_handed_out_once_and_what_lies_before_the_song_is_dropped(block
 
 
 # ----------------------------------------------------------------------------------------------------------- networks
+
+
+def naive_overlap_add(network, mixture: np.ndarray, segment: int, stride: int) -> np.ndarray:
+    """What the engine must come to: every segment weighted by a triangle, added up, and divided by the weights."""
+    samples = mixture.shape[-1]
+    rising = np.minimum(np.arange(1, segment + 1), np.arange(segment, 0, -1))
+    total, weights = np.zeros((len(NAMES), *mixture.shape)), np.zeros(samples)
+    for start in range(0, samples, stride):
+        end = min(start + segment, samples)
+        stems = network(torch.from_numpy(mixture[None, :, start:end]))[0].numpy()
+        total[..., start:end] += rising[: end - start] * stems
+        weights[start:end] += rising[: end - start]
+    return total / weights
+
+
+@pytest.mark.parametrize("samples", [1, 399, 400, 401, 3333])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.9])
+def test_the_engine_equals_a_naive_overlap_add(samples, overlap):
+    def uneven(mixture):  # what a segment says of a sample depends on where in the segment it is
+        return shares(mixture) * torch.linspace(0, 1, mixture.shape[-1])
+
+    mixture = noise(16, samples / RATE, rate=RATE)
+    separator = made(uneven, segment=400, overlap=overlap, batch=3)
+    expected = naive_overlap_add(uneven, mixture, 400, int((1 - overlap) * 400))
+    np.testing.assert_allclose(np.stack(list(separator(mixture, RATE).values())), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("segment", [0.001, 0.03, 0.2])
+@pytest.mark.parametrize("samples", [1, 90, 1000])
+def test_segments_shorter_than_a_shift_can_lie_before_the_song(segment, samples):
+    mixture = noise(17, samples / RATE, rate=RATE)
+    separator = made(shifts=3, length=lambda samples: samples + 11).with_options(segment=segment, overlap=0.0)
+    for share, stem in zip((1 / 6, 2 / 6, 3 / 6), separator(mixture, RATE).values(), strict=True):
+        np.testing.assert_allclose(stem, mixture * share, atol=1e-6)
+
+
+def test_inference_mode_ends_where_a_block_is_handed_out():
+    between = [torch.is_inference_mode_enabled() for _ in made().blocks(noise(18, 2.0, rate=RATE))]
+    assert len(between) > 2 and not any(between)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 100, 399, 400, 401, 3333])
@@ -230,8 +270,32 @@ def test_half_precision_that_overflows_gives_way_to_single():
     assert np.isfinite(stems).all()
 
 
-def test_half_precision_is_for_gpus_whose_family_gains():
-    assert made(half=True).settings["precision"] == "fp32"
+@pytest.mark.parametrize(
+    ("device", "precision", "gains", "expected"),
+    [
+        ("cuda", "auto", True, "fp16"),
+        ("cuda", "auto", False, "fp32"),  # every family so far
+        ("cuda", "fp16", False, "fp16"),
+        ("cuda", "fp32", True, "fp32"),
+        ("cuda:1", "auto", True, "fp16"),
+        ("cpu", "auto", True, "fp32"),
+    ],
+)
+def test_half_precision_is_for_gpus_on_demand_or_where_a_family_gains(device, precision, gains, expected, monkeypatch):
+    asked = []
+
+    def runner(network, device, half, batch, name):
+        asked.append(half)
+        return Runner(network, "cpu", False, batch, name)  # there need be no GPU
+
+    monkeypatch.setattr(engine, "Runner", runner)
+    separator = made(device=device, precision=precision, half=gains)
+    assert separator.settings["precision"] == expected
+    separator(noise(9, 0.1, rate=RATE), RATE)
+    assert asked == [expected == "fp16"]
+
+
+def test_half_precision_is_refused_where_there_is_no_gpu():
     with pytest.raises(SepnbError, match="CUDA GPUs only"):
         made(precision="fp16")
 
@@ -284,6 +348,7 @@ def test_options_make_another_separator_on_the_same_network():
         "weights": "abc",
         "segment": 0.4,
         "overlap": 0.25,
+        "normalise": False,
         "shifts": 0,
         "precision": "fp32",
     }

@@ -17,19 +17,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sepnb.archive import digest
 from sepnb.errors import SepnbError
+from sepnb.files import checksum
 
 NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")
 
 
-def read_state(path: Path | str) -> dict[str, Tensor]:
+def read_state(path: Path | str, sha256: str | None = None) -> dict[str, Tensor]:
     """Read a plain state dict, in the zip format of torch 1.6 and later or the one before; tensors are on the CPU.
 
+    `sha256` is the file's digest where the caller knows it already: a large file takes seconds to sum up.
     Raises SepnbError where the file is missing, damaged, not the one that its name promises, or anything but names and
     tensors.
     """
-    path = _checked(path)
+    path = _checked(path, sha256)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
@@ -37,17 +38,18 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     return _require_state(state, path)
 
 
-def read_package(path: Path | str, classes: Mapping[str, type]) -> dict:
+def read_package(path: Path | str, classes: Mapping[str, type], sha256: str | None = None) -> dict:
     """Read a pickled package of the Demucs family: "klass", "args", "kwargs" and "state" come back, and nothing else.
 
     classes: what a name in the file stands for, as "demucs.hdemucs.HDemucs" → a class of ours. A network's class is
         only named: the caller builds it from args and kwargs. Any other class (`argparse.Namespace` for the training
         arguments of Demucs v2, `fractions.Fraction`) is called on the file's values, so name only harmless ones.
+    sha256: as in `read_state`.
 
     "klass" is the class of `classes`, "state" a plain state dict on the CPU. Raises SepnbError for whatever
     `read_state` refuses, for a name that is not in `classes`, and for a package that lacks a part.
     """
-    path = _checked(path)
+    path = _checked(path, sha256)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old packages carry the source of their class, and torch compares it
@@ -90,13 +92,13 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], path: Path | str)
     return network.eval()
 
 
-def _checked(path: Path | str) -> Path:
+def _checked(path: Path | str, sha256: str | None) -> Path:
     """The path, if the file is there, is the one that its name promises, and is of no kind that could do more."""
     path = Path(path)
     if not path.is_file():
         raise SepnbError(f"{path}: there is no such file of weights")
     named = NAMED_DIGEST.search(path.name)
-    if named and not (found := digest(path, "sha256", progress=False)).startswith(named[1]):
+    if named and not (found := sha256 or checksum(path)).startswith(named[1]):
         raise SepnbError(
             f"{path} is not the file that its name promises: its sha256 begins with {found[:8]}, not {named[1]}. "
             "It is damaged or was tampered with; fetch it again"

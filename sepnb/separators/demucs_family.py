@@ -18,8 +18,9 @@ from torch import nn
 from sepnb.errors import SepnbError
 from sepnb.files import checksum
 from sepnb.ports.checkpoints import read_package
-from sepnb.separators import demucs_hub
+from sepnb.separators import demucs_hub, demucs_v2
 from sepnb.separators.engine import NetworkSeparator, Policy
+from sepnb.weights import identity
 
 
 def load_demucs(name: str, device: str = "cpu", **options: Any) -> NetworkSeparator:
@@ -33,7 +34,8 @@ def load_demucs(name: str, device: str = "cpu", **options: Any) -> NetworkSepara
     bag = _Bag.read(bag_file)
     files = [demucs_hub.fetch(name, f"{signature}.safetensors") for signature in bag.models]
     networks = [_build(*demucs_hub.read_model(file, classes()), file) for file in files]
-    return _separator(name, networks, bag, files, device).with_options(**options)
+    digests = [demucs_hub.digest_of(file) for file in files]
+    return _separator(name, networks, bag, digests, device).with_options(**options)
 
 
 def is_cached(name: str) -> bool:
@@ -49,6 +51,7 @@ def load_demucs_folder(
 ) -> NetworkSeparator:
     """A model out of a folder as Demucs exports its own: SIGNATURE-CHECKSUM.th, and NAME.yaml for a bag of them.
 
+    A file can also be what the training of Demucs v2 leaves, with a Demucs or Conv-TasNet of that version.
     `path` is the folder, if there is one bag or else one model in it, or FOLDER/SIGNATURE, or FOLDER/NAME of a bag. The
     separator is called `name`, or FOLDER-SIGNATURE. Raises SepnbError where there is no such model (with those that
     there are), a file is not what the checksum in its name says, or names a class that is no network of Demucs.
@@ -74,13 +77,18 @@ def load_demucs_folder(
     missing = [signature for signature in bag.models if signature not in models]
     if missing:
         raise SepnbError(f"{bags[chosen]} wants the models {', '.join(missing)}, which are not beside it")
-    files = [models[signature] for signature in bag.models]
-    networks = []
-    for file in files:
-        package = read_package(file, {**classes(), "fractions.Fraction": Fraction})
-        networks.append(_build(package["klass"], package["args"], package["kwargs"], package["state"], file))
     name = name or f"{folder.resolve().name}-{chosen}"
-    return _separator(name, networks, bag, files, device).with_options(**options)
+    known = {**classes(), **demucs_v2.CLASSES, "fractions.Fraction": Fraction}
+    networks, digests = [], []
+    for file in (models[signature] for signature in bag.models):
+        digests.append(checksum(file))
+        package = read_package(file, known, digests[-1])
+        if package["klass"] in demucs_v2.SECONDS:
+            if len(bag.models) > 1:
+                raise SepnbError(f"{file} is of Demucs v2, which has no bags: name it by itself instead of {chosen}")
+            return demucs_v2.from_package(package, file, digests[-1], name, device).with_options(**options)
+        networks.append(_build(package["klass"], package["args"], package["kwargs"], package["state"], file))
+    return _separator(name, networks, bag, digests, device).with_options(**options)
 
 
 def classes() -> dict[str, type[nn.Module]]:
@@ -136,7 +144,7 @@ def _build(klass: type[nn.Module], args: Sequence[Any], kwargs: dict[str, Any], 
 
 
 def _separator(
-    name: str, networks: Sequence[nn.Module], bag: _Bag, files: Sequence[Path], device: str
+    name: str, networks: Sequence[nn.Module], bag: _Bag, digests: Sequence[str], device: str
 ) -> NetworkSeparator:
     first = networks[0]
     for network in networks:
@@ -156,7 +164,7 @@ def _separator(
         [policy_for(network, bag.segment) for network in networks],
         weights=bag.weights,
         device=device,
-        settings={"weights": " ".join(checksum(file)[:16] for file in files)},
+        settings={"weights": identity(digests)},
     )
 
 

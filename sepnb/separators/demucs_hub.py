@@ -48,6 +48,12 @@ def fetch(name: str, file: str) -> Path:
     return path
 
 
+def digest_of(path: Path) -> str:
+    """The sha256 of a file that `fetch` returned: the hub's cache calls it so, and `fetch` has held it to that."""
+    name = path.resolve().name
+    return name if len(name) == 64 else checksum(path)
+
+
 def read_model(path: Path, classes: Mapping[str, type[nn.Module]]) -> tuple[type, list, dict, dict[str, Tensor]]:
     """A network's class (out of `classes`, by the name in the file), arguments, keyword arguments and weights.
 

@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sepnb.archive import digest
 from sepnb.errors import SepnbError
-from sepnb.ports.checkpoints import load_into, read_package, read_state
+from sepnb.ports.checkpoints import load_into, read_state
 from sepnb.ports.conv_tasnet import ConvTasNet
 from sepnb.ports.demucs_v2 import DemucsV2
 from sepnb.separators.engine import NetworkSeparator, Policy
-from sepnb.weights import WeightFile
+from sepnb.weights import WeightFile, identity
 
 ADDRESS = "https://dl.fbaipublicfiles.com/demucs/v3.0/"  # of version 2, in spite of its name
 RATE = 44100
@@ -100,21 +99,20 @@ def load_demucs_v2(name: str, device: str = "cpu") -> NetworkSeparator:
     Raises SepnbError for another name, and DownloadError where the weights cannot be had or are not the published ones.
     """
     released = _find(name)
-    path = released.weights.fetch()
+    path, sha256 = released.weights.fetch_with_digest()
     with torch.device("meta"):
         network = released.network()
-    load_into(network, read_state(path), path)
+    load_into(network, read_state(path, sha256), path)
     segment = round(SECONDS[type(network)] * RATE)
-    return _separator(name, SOURCES, RATE, network, segment, device, released.weights.sha256)
+    return _separator(name, SOURCES, RATE, network, segment, device, sha256)
 
 
-def load_demucs_v2_file(path: Path | str, device: str = "cpu") -> NetworkSeparator:
-    """A system that was trained with `demucs` 2: the file that its training leaves, NAME.th; it takes that name.
+def from_package(package: dict[str, Any], path: Path, sha256: str, name: str, device: str) -> NetworkSeparator:
+    """A system that was trained with `demucs` 2: its package, as read from a file with this digest.
 
-    Raises SepnbError where the file is no such package, or holds a network of a form that is not rebuilt here.
+    The way to it from a file is `demucs_family.load_demucs_folder`, which reads packages of all versions.
+    Raises SepnbError where the package holds a network of a form that is not rebuilt here.
     """
-    path = Path(path)
-    package = read_package(path, CLASSES)
     if package["args"]:
         raise SepnbError(f"{path} gives its network arguments without names, which the training of demucs 2 never does")
     kind, given = package["klass"], dict(package["kwargs"])
@@ -131,8 +129,7 @@ def load_demucs_v2_file(path: Path | str, device: str = "cpu") -> NetworkSeparat
     except (TypeError, ValueError, RuntimeError) as error:
         raise SepnbError(f"{path} asks for a network that cannot be built: {error}") from error
     load_into(network, package["state"], path)
-    weights = digest(path, "sha256", progress=False)[:8]
-    return _separator(path.stem, tuple(sources), rate, network, segment, device, weights)
+    return _separator(name, tuple(sources), rate, network, segment, device, sha256)
 
 
 def _arguments(kind: type[nn.Module], given: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -161,7 +158,7 @@ def _separator(
     network: nn.Module,
     segment: int,
     device: str,
-    weights: str,
+    sha256: str,
 ) -> NetworkSeparator:
     policy = Policy(segment=segment, overlap=0.25, length=network.valid_length, normalise=True)
     return NetworkSeparator(
@@ -172,5 +169,5 @@ def _separator(
         network=network,
         policy=policy,
         device=device,
-        settings={"weights": weights},
+        settings={"weights": identity([sha256])},
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sepnb import audio
 from sepnb.errors import SepnbError
+from sepnb.files import file_name
 from sepnb.separators.base import Separator, describe
 from sepnb.separators.streaming import separate_in_blocks
 
@@ -19,7 +20,7 @@ def separate_files(
     Stems lie in OUT/MODEL/SONG/STEM.FORMAT, SONG being the file's name without its suffix. Where two of the files
     would share a folder, the later one's gets a number: "song (2)".
     """
-    folder = Path(out) / _as_name(separator.name)
+    folder = Path(out) / file_name(separator.name)
     for file, song in zip(files, song_names(files), strict=True):
         try:
             yield file, separate_file(separator, file, folder / song, format)
@@ -35,7 +36,7 @@ def separate_file(separator: Separator, file: Path | str, folder: Path | str, fo
     """
     file, folder = Path(file), Path(folder)
     mixture, rate = audio.read(file)
-    paths = [folder / f"{_as_name(source)}.{format}" for source in separator.sources]
+    paths = [folder / f"{file_name(source)}.{format}" for source in separator.sources]
     try:
         with ExitStack() as stack:
             writers = [
@@ -53,11 +54,14 @@ def separate_file(separator: Separator, file: Path | str, folder: Path | str, fo
 
 
 def song_names(files: Sequence[Path]) -> list[str]:
-    """A folder's name for each file: the file's own without suffixes, numbered where it was there before."""
+    """A folder's name for each file: the file's own without suffixes, numbered where it was there before.
+
+    What some file system does not take is replaced (`file_name`).
+    """
     names: list[str] = []
     taken: set[str] = set()
     for file in files:
-        name = file.stem.removesuffix(".stem")
+        name = file_name(_title(file))
         candidate, number = name, 1
         while candidate.casefold() in taken:  # some file systems know no difference between A and a
             number += 1
@@ -67,12 +71,10 @@ def song_names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-def _as_name(text: str) -> str:
-    """A name of a system or source as one of a file or folder."""
-    return text.replace("/", "-").replace("\\", "-")
+def _title(file: Path) -> str:
+    return file.stem.removesuffix(".stem")
 
 
 def _tags(separator: Separator, file: Path, source: str) -> dict[str, str]:
-    song = song_names([file])[0]
     comment = {"stem": source, "of": file.name, "separated by": describe(separator)}
-    return {"title": f"{song} – {source}", "album": separator.name, "comment": json.dumps(comment)}
+    return {"title": f"{_title(file)} – {source}", "album": separator.name, "comment": json.dumps(comment)}

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from sepnb.errors import SepnbError
-from sepnb.files import checksum
 from sepnb.ports.checkpoints import read_state
 from sepnb.separators.stft_blocks import Inverse, blocks
 from sepnb.separators.streaming import StreamingSeparator
-from sepnb.weights import WeightFile
+from sepnb.weights import WeightFile, identity
 
 RATE = 44100
 N_FFT, HOP = 4096, 1024
@@ -53,9 +52,9 @@ def load_open_unmix(name: str, device: str = "cpu") -> "OpenUnmixSeparator":
 
     targets, digests = {}, []
     for target, file in zip(DIGESTS[name], weight_files(name), strict=True):
-        path = file.fetch()
+        path, sha256 = file.fetch_with_digest()
         network = OpenUnmix(nb_bins=N_FFT // 2 + 1, nb_channels=2, hidden_size=HIDDEN[name], max_bin=BINS)
-        state = read_state(path)
+        state = read_state(path, sha256)
         # The files also hold the settings of a training-time transform, which are no weights.
         known = {key: value for key, value in state.items() if key in network.state_dict()}
         try:
@@ -65,8 +64,8 @@ def load_open_unmix(name: str, device: str = "cpu") -> "OpenUnmixSeparator":
                 f"{path} is not the {target} network of {name} ({error}): delete it, and it is fetched again"
             ) from error
         targets[target] = network
-        digests.append(checksum(path)[:8])
-    return OpenUnmixSeparator(name, targets, device, "+".join(digests))
+        digests.append(sha256)
+    return OpenUnmixSeparator(name, targets, device, identity(digests))
 
 
 class OpenUnmixSeparator(StreamingSeparator):
@@ -109,18 +108,22 @@ class OpenUnmixSeparator(StreamingSeparator):
         # Mirrored at its ends, audio must be longer than half a window.
         if samples < N_FFT:
             segment = np.pad(segment, ((0, 0), (0, N_FFT - samples)))
-        audio = torch.tensor(segment, device=self.device)
         left = samples
         try:
-            with torch.inference_mode():
-                for block in self._network(audio):
-                    yield block[..., :left].cpu().numpy()
-                    left = max(0, left - block.shape[-1])
+            steps = self._network(torch.tensor(segment, device=self.device))
+            while (block := self._next(steps)) is not None:
+                yield block[..., :left]
+                left = max(0, left - block.shape[-1])
         except torch.cuda.OutOfMemoryError as error:
             raise SepnbError(
                 f"{self.name}: memory on {self.device} does not suffice for {samples / RATE:.0f} s of music: close "
                 "what else uses it, or separate on the CPU (--device cpu)"
             ) from error
+
+    @torch.inference_mode()  # for a step at a time: around a `yield` it would hold for whoever takes the blocks, too
+    def _next(self, steps: Iterator[Tensor]) -> np.ndarray | None:
+        block = next(steps, None)
+        return None if block is None else block.cpu().numpy()
 
 
 class JoinedTargets(nn.Module):

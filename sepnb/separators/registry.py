@@ -296,7 +296,8 @@ REGISTRY: dict[str, Entry] = {
 def load_separator(name_or_path: str | Path, device: str = "cpu", **settings: Any) -> Separator | Bindable:
     """A separator by its name in the registry (in any case), or from a folder.
 
-    A folder is what `sepnb train` left, or a folder of Demucs models (`FOLDER`, or `FOLDER/SIGNATURE` for one of them).
+    A folder is what `sepnb train` left, or a folder of Demucs models (`FOLDER`, or `FOLDER/SIGNATURE` or
+    `FOLDER/FILE.th` for one of them), version 2 included.
     `device` is cpu, cuda or auto; `settings` are options of the separator (see its `with_options`): segment, overlap,
     shifts, seed, batch, precision, progress. Weights are fetched the first time.
 

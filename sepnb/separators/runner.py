@@ -12,6 +12,19 @@ from sepnb.errors import SepnbError
 Network = Callable[[Tensor], Tensor]
 
 
+def half_precision(name: str, precision: str, device: str, gains: bool = False) -> bool:
+    """Whether a network runs in half precision: where it is asked for (fp16), or with auto on a GPU if it `gains`.
+
+    Raises SepnbError for a precision that there is not, and for fp16 on anything but a CUDA GPU.
+    """
+    on_gpu = torch.device(device).type == "cuda"
+    if precision not in ("auto", "fp32", "fp16"):
+        raise SepnbError(f"{name}: precision is auto, fp32 or fp16, not {precision!r}")
+    if precision == "fp16" and not on_gpu:
+        raise SepnbError(f"{name}: half precision gains on CUDA GPUs only; on {device} use fp32")
+    return precision == "fp16" or (precision == "auto" and gains and on_gpu)
+
+
 class Runner:
     """A network on its device, in batches that become smaller when memory does not suffice."""
 

@@ -83,7 +83,8 @@ def fill_with_context(
     """
     length = segment.shape[-1]
     first = start - (length - samples) // 2
-    begin, end = max(0, first), min(mixture.shape[-1], first + length)
+    begin = max(0, first)
+    end = max(begin, min(mixture.shape[-1], first + length))  # a shifted segment can lie before the song as a whole
     inner = segment[:, begin - first : end - first]
     inner[:] = mixture[:, begin:end]
     if mean != 0 or scale != 1:

@@ -14,14 +14,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from sepnb.archive import digest
 from sepnb.errors import SepnbError
+from sepnb.files import checksum
 from sepnb.ports.spleeter import Spleeter, SpleeterConfig
 from sepnb.ports.tensorflow_checkpoint import Checkpoint
-from sepnb.separators.runner import Runner
+from sepnb.separators.runner import Runner, half_precision
 from sepnb.separators.segments import OverlapAdd, with_context
 from sepnb.separators.streaming import StreamingSeparator
-from sepnb.weights import WeightFile
+from sepnb.weights import WeightFile, identity
 
 ADDRESS = "https://github.com/deezer/spleeter/releases/download/v1.4.0/"
 LARGEST = 1 << 30  # bytes of a file in an archive; the largest released one has 197 million
@@ -64,19 +64,21 @@ def load_spleeter(name: str, device: str = "cpu") -> "SpleeterSeparator":
     Raises SepnbError for another name or a damaged archive, and DownloadError where the archive cannot be had.
     """
     released = _find(name)
-    return load_spleeter_archive(released.weights.fetch(), released.config, name, device)
+    path, sha256 = released.weights.fetch_with_digest()
+    return load_spleeter_archive(path, released.config, name, device, sha256)
 
 
 def load_spleeter_archive(
-    path: Path | str, config: SpleeterConfig, name: str, device: str = "cpu"
+    path: Path | str, config: SpleeterConfig, name: str, device: str = "cpu", sha256: str | None = None
 ) -> "SpleeterSeparator":
     """A model of these settings from an archive (.tar.gz) that holds its TensorFlow checkpoint.
 
-    Raises SepnbError where the archive is damaged or suspicious, or its checkpoint belongs to another model.
+    `sha256` is the archive's digest where the caller knows it already. Raises SepnbError where the archive is damaged
+    or suspicious, or its checkpoint belongs to another model.
     """
     path = Path(path)
     network = Spleeter.from_checkpoint(Checkpoint(read_archive(path), str(path)), config)
-    return SpleeterSeparator(name, network, device, {"weights": digest(path, "sha256", progress=False)[:16]})
+    return SpleeterSeparator(name, network, device, {"weights": identity([sha256 or checksum(path)])})
 
 
 def read_archive(path: Path | str) -> dict[str, bytes]:
@@ -121,7 +123,8 @@ class SpleeterSeparator(StreamingSeparator):
     """A Spleeter network on whole songs, in memory that does not grow with their length.
 
     `batch` is how many blocks of 512 frames go through the networks together (None: by device); it becomes smaller by
-    itself where memory does not suffice. It does not matter to the result.
+    itself where memory does not suffice. It does not matter to the result. `precision` is fp32 (which auto is, too) or
+    fp16 on a GPU.
     """
 
     def __init__(
@@ -131,30 +134,41 @@ class SpleeterSeparator(StreamingSeparator):
         device: str = "cpu",
         settings: dict[str, Any] | None = None,
         batch: int | None = None,
+        precision: str = "auto",
     ) -> None:
         config = network.config
         self.name, self.sources, self.rate, self.channels = name, config.sources, config.rate, config.channels
         self.network = network.to(device)
-        self.device, self.batch = device, batch
-        self.settings = {**(settings or {}), "bins": config.bins, "extension": config.extension}
+        self.device, self.batch, self.precision = device, batch, precision
+        self.identity = {**(settings or {}), "bins": config.bins, "extension": config.extension}
+
+    @property
+    def settings(self) -> dict[str, str | int | float]:
+        """What results depend on: the weights, the bins that the networks hear, and the precision in force."""
+        return {**self.identity, "precision": "fp16" if self._half() else "fp32"}
 
     def with_options(self, **options: Any) -> Self:
-        """The same model with other options, those that are None as they are: batch, progress.
+        """The same model with other options, those that are None as they are: batch, precision, progress.
 
-        Raises SepnbError for an option that it does not have, or a batch below 1.
+        Raises SepnbError for an option that it does not have, a batch below 1, or a precision that cannot be.
         """
-        batch = options.pop("batch", None)
+        batch, precision = options.pop("batch", None), options.pop("precision", None)
         if batch is not None and batch < 1:
             raise SepnbError(f"{self.name}: a batch is of 1 block or more, not {batch}")
         changed = super().with_options(**options)
         changed.batch = self.batch if batch is None else batch
+        changed.precision = precision or self.precision
+        changed._half()
         return changed
+
+    def _half(self) -> bool:
+        return half_precision(self.name, self.precision, self.device)
 
     def stream(self, mixture: np.ndarray) -> Iterator[np.ndarray]:
         """Separate a mixture (channels, samples) into blocks (sources, channels, n): see `StreamingSeparator`."""
         network, samples = self.network, mixture.shape[-1]
         batch = self.batch or (1 if torch.device(self.device).type == "cpu" else GPU_BATCH)
-        runner = Runner(network, self.device, half=False, batch=batch, name=self.name)
+        runner = Runner(network, self.device, half=self._half(), batch=batch, name=self.name)
         sums = OverlapAdd(len(self.sources), self.channels)
         # A frame of silence in front makes the first samples whole; the last frame begins with the last hop.
         starts = range(-network.config.frame, samples, network.stride)

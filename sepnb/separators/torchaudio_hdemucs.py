@@ -9,10 +9,9 @@ first.
 from torch import nn
 
 from sepnb.errors import SepnbError
-from sepnb.files import checksum
 from sepnb.ports.checkpoints import read_state
 from sepnb.separators.engine import NetworkSeparator, Policy
-from sepnb.weights import WeightFile
+from sepnb.weights import WeightFile, identity
 
 RATE = 44100
 SOURCES = ("drums", "bass", "other", "vocals")
@@ -39,13 +38,13 @@ def load_torchaudio(name: str, device: str = "cpu") -> NetworkSeparator:
     from torchaudio.models import hdemucs_high
 
     (file,) = weight_files(name)
-    path = file.fetch()
+    path, sha256 = file.fetch_with_digest()
     network = hdemucs_high(sources=list(SOURCES))
     try:
-        network.load_state_dict(read_state(path))
+        network.load_state_dict(read_state(path, sha256))
     except RuntimeError as error:
         raise SepnbError(f"{path} does not fit {name} ({error}): delete it, and it is fetched again") from error
-    return separator(name, network, device, {"weights": checksum(path)[:8]})
+    return separator(name, network, device, {"weights": identity([sha256])})
 
 
 def separator(name: str, network: nn.Module, device: str, settings: dict[str, str | int | float]) -> NetworkSeparator:

@@ -5,6 +5,7 @@ from pathlib import Path
 from sepnb.files import checksum
 from sepnb.models import UNet
 from sepnb.separators.engine import NetworkSeparator, Policy
+from sepnb.weights import identity
 
 SEGMENT, OVERLAP = 12.0, 1.0  # seconds
 
@@ -31,5 +32,5 @@ class UNetSeparator(NetworkSeparator):
         Raises SepnbError where the folder holds no trained model.
         """
         network = UNet.load(folder)
-        weights = checksum(Path(folder) / "weights.safetensors")
+        weights = identity([checksum(Path(folder) / "weights.safetensors")])
         return cls(network, Path(folder).resolve().name, device, {"weights": weights})
