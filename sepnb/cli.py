@@ -213,7 +213,9 @@ def separate(
     shifts: Annotated[int | None, typer.Option(help="average over so many random shifts; as much slower")] = None,
     seed: Annotated[int | None, typer.Option(help="another seed draws other shifts")] = None,
     batch: Annotated[int | None, typer.Option(help="segments that go through the network together")] = None,
-    precision: Annotated[Precision, typer.Option(help="auto is fp16 on a GPU where a model gains")] = Precision.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="auto is fp32 until a gain was measured; fp16 wants a GPU")
+    ] = Precision.auto,
 ) -> None:
     """Separate songs into stems; what model and settings made them is in their tags."""
     from sepnb.separators import Bindable, load_separator

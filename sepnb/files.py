@@ -3,11 +3,30 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sepnb.errors import SepnbError
+
+# Devices, which Windows finds in every folder and under every suffix.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\..*)?", re.IGNORECASE)
+
+
+def file_name(text: str, distinct: bool = False) -> str:
+    """Any name as a file or folder can have it on Linux, macOS and Windows; most stay as they are.
+
+    What some system reserves becomes a hyphen, dots and spaces at the ends go, the name of a device ("aux") gets an
+    underscore in front. Two names can become one: with `distinct`, one that had to change is given six digits of its
+    own at the end.
+    """
+    safe = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "-", text).strip(" .") or "_"
+    if _DEVICE.fullmatch(safe):
+        safe = f"_{safe}"
+    if safe == text or not distinct:
+        return safe
+    return f"{safe}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
 
 
 @contextmanager

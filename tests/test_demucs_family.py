@@ -139,7 +139,7 @@ def test_a_folder_of_models_and_a_bag_of_them(tmp_path):
     (folder / "both.yaml").write_text("models: ['aa11', 'bb22']\nweights: [[1., 0.], [0., 1.]]\n")
     bag = load_demucs_folder(folder, name="mine")
     assert bag.name == "mine"
-    assert len(bag.settings["weights"].split()) == 2
+    assert [len(digits) for digits in bag.settings["weights"].split("+")] == [16, 16]
     np.testing.assert_array_equal(bag(mixture, RATE)["vocals"], one(mixture, RATE)["vocals"])
 
     (folder / "both.yaml").write_text("models: ['aa11', 'cc33']\n")

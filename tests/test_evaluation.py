@@ -1,5 +1,7 @@
 """The table of scores has a row per system, track, target and frame; what cannot be scored is left out and said."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,9 @@ from songs import RATE, noise, song
 
 from sepnb import audio
 from sepnb.errors import DownloadError, SepnbError
-from sepnb.evaluation import SCORES, evaluate, scoring, systems
+from sepnb.evaluation import SCORES, evaluate, local, pairs, scoring, systems
 from sepnb.metrics import frame_sdr, medians
+from sepnb.models import UNet, UNetConfig
 from sepnb.tracks import find_tracks
 
 
@@ -223,3 +226,102 @@ def test_the_last_part_of_a_second_is_not_scored(tmp_path):
     for name in ("vocals", "accompaniment"):
         audio.write(tmp_path / "test" / "a" / f"{name}.wav", noise(len(name), seconds=2.9, channels=1), RATE)
     assert evaluate(["silence"], find_tracks(tmp_path)).frame.max() == 1
+
+
+class Broken(Half):
+    """Raises what no one foresaw."""
+
+    def __init__(self):
+        super().__init__("broken")
+
+    def __call__(self, mixture, rate):
+        raise ZeroDivisionError("float division")
+
+
+def test_an_error_that_nobody_foresaw_leaves_one_system_out(tracks):
+    with pytest.warns(UserWarning, match="broken on a is left out: ZeroDivisionError: float division"):
+        scores = evaluate([Broken(), "silence"], tracks[:1])
+    assert scores.system.unique().tolist() == ["silence"]
+    left = scores.attrs["left_out"][0]
+    assert (left["system"], left["track"], left["reason"]) == ("broken", "a", "ZeroDivisionError: float division")
+    assert "in __call__" in left["details"]  # where it happened
+
+
+@pytest.mark.filterwarnings("ignore:.*left out:UserWarning")
+def test_an_error_in_loading_or_in_a_metric_is_left_out_too(tracks, monkeypatch):
+    load = systems.load_separator
+
+    def odd(name, device):
+        if name == "htdemucs":
+            raise RuntimeError("no kernel image")
+        return load(name, device)
+
+    monkeypatch.setattr(systems, "load_separator", odd)
+    scores = evaluate(["htdemucs", "silence"], tracks)
+    assert [left["reason"] for left in scores.attrs["left_out"]] == ["RuntimeError: no kernel image"]
+    score = pairs.bss_eval
+
+    def singular(references, estimates, rate):
+        if estimates.any():
+            raise np.linalg.LinAlgError("singular matrix")
+        return score(references, estimates, rate)
+
+    monkeypatch.setattr(pairs, "bss_eval", singular)
+    scores = evaluate(["mixture", "silence"], tracks)
+    assert scores.system.unique().tolist() == ["silence"]
+    assert {left["reason"] for left in scores.attrs["left_out"]} == {"LinAlgError: singular matrix"}
+
+
+def test_an_interruption_is_no_reason_to_leave_out(tracks):
+    class Interrupted(Half):
+        def __call__(self, mixture, rate):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([Interrupted()], tracks)
+
+
+def dies(job):
+    """In place of scoring: ends a process of the pool, not the one that the test runs in."""
+    if os.getpid() != PARENT:
+        os._exit(1)
+    return SCORE(job)
+
+
+PARENT, SCORE = int(os.environ.setdefault("SEPNB_TEST_PARENT", str(os.getpid()))), local._score
+
+
+def test_a_process_that_dies_leaves_nothing_out(tracks, monkeypatch):
+    expected = evaluate(["mixture/n", "irm1"], tracks)
+    monkeypatch.setattr(local, "_score", dies)
+    with pytest.warns(UserWarning, match="a process that scores died"):
+        scores = evaluate(["mixture/n", "irm1"], tracks, workers=2)
+    pd.testing.assert_frame_equal(scores, expected)
+    assert scores.attrs["left_out"] == []
+
+
+def test_two_runs_of_one_name_are_refused_before_anything_is_done(tracks, tmp_path):
+    for folder in ("one", "two"):
+        UNet(UNetConfig(sources=tracks.sources, channels=1, rate=RATE, width=4)).save(tmp_path / folder / "net")
+    with pytest.raises(SepnbError, match="two systems are called 'net'"):
+        evaluate(["silence", tmp_path / "one" / "net", tmp_path / "two" / "net"], tracks)
+
+
+def test_two_names_that_turn_out_to_be_one_leave_the_second_out(tracks):
+    with pytest.warns(UserWarning, match="mixture/n is left out: two systems are called 'mixture ÷ N'"):
+        scores = evaluate([Half("mixture ÷ N"), "mixture/n", "silence"], tracks)
+    assert scores.system.unique().tolist() == ["mixture ÷ N", "silence"]
+
+
+def test_paths_are_sent_in_full_and_names_as_they_are(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "silence").mkdir()
+    (tmp_path / "demucs").mkdir()
+    (tmp_path / "demucs" / "abc-123.th").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert systems.source_of("run") == systems.source_of("~/run") == str(tmp_path / "run")
+    assert systems.source_of("demucs/abc") == str(tmp_path / "demucs" / "abc")
+    assert systems.source_of("IRM2") == "irm2"
+    assert systems.source_of("silence") == "silence"
+    assert systems.source_of("nowhere") == "nowhere"

@@ -116,6 +116,25 @@ def test_a_folder_with_new_weights_is_loaded_again(local_cluster, tracks, tmp_pa
     assert not before.SDR.equals(after.SDR)
 
 
+def test_relative_paths_mean_the_same_to_workers_in_other_folders(local_cluster, tracks, tmp_path, monkeypatch):
+    track = tracks[0]
+    UNet(UNetConfig(sources=track.sources, channels=1, rate=track.rate, width=4)).save(tmp_path / "small")
+    expected = evaluate([tmp_path / "small"], tracks[:2])
+    monkeypatch.chdir(tmp_path)
+    there = evaluate(["small"], find_tracks("songs")[:2], scheduler=local_cluster.scheduler_address)
+    same(expected, there)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out:UserWarning")
+def test_an_error_that_nobody_foresaw_is_a_reason_too(local_cluster, tracks, tmp_path):
+    """An OSError of a task is no loss of the cluster."""
+    (tmp_path / "marks").write_text("a file, where a folder is to be made")
+    table = evaluate(["silence", Counting(tmp_path / "marks")], tracks[:2], scheduler=local_cluster.scheduler_address)
+    assert table.system.unique().tolist() == ["silence"]
+    assert [left["track"] for left in sorted(table.attrs["left_out"], key=lambda left: left["track"])] == ["a", "b"]
+    assert all(left["reason"].startswith("FileExistsError: ") for left in table.attrs["left_out"])
+
+
 def test_what_cannot_be_sent_is_said(local_cluster, tracks, tmp_path):
     counting = Counting(tmp_path / "marks")
     counting.settings["lock"] = "open"

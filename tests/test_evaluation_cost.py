@@ -8,6 +8,8 @@ import pytest
 from songs import RATE, noise
 
 from sepnb.evaluation import costs, measure_cost
+from sepnb.models import UNet, UNetConfig
+from sepnb.separators import load_separator
 from sepnb.tracks import find_tracks
 
 
@@ -37,13 +39,44 @@ def test_seconds_are_per_second_of_music(monkeypatch):
     assert cost.seconds == 0.25
 
 
-def test_a_row_for_every_system_that_is_there(root):
+class Failing(Hungry):
+    """Learns of the track, and fails."""
+
+    def bind(self, track):
+        raise RuntimeError("no kernel image")
+
+
+def test_a_row_for_every_system_that_does_not_fail(root):
     track = find_tracks(root)[0]
-    with pytest.warns(UserWarning, match="nowhere is left out: no separator 'nowhere'"):
-        table = costs([Hungry(0.1, 50), "irm2", "nowhere"], track)
+    with pytest.warns(UserWarning) as warned:
+        table = costs([Hungry(0.1, 50), Failing(0, 0), "irm2", "nowhere"], track, "auto")
+    assert [str(warning.message).split(":")[0] for warning in warned] == ["hungry is left out", "nowhere is left out"]
+    assert "RuntimeError: no kernel image" in str(warned[0].message)
+    assert list(table.columns) == ["system", "device", "seconds_per_second", "memory_bytes"]
     assert list(table.system) == ["hungry", "IRM2"]
+    assert list(table.device) == ["cpu", "cpu"]  # where they computed, whatever "auto" takes
     assert (table.seconds_per_second > 0).all()
     assert table.memory_bytes[0] > 0.9 * 50 * 2**20
+
+
+def test_a_system_that_was_here_before_is_measured_as_if_it_was_not(tmp_path, root):
+    """Its weights count, and what an earlier separation left to this process does not hide what it takes."""
+    track = find_tracks(root)[0]
+    config = UNetConfig(sources=track.sources, channels=2, rate=track.rate, width=64)
+    UNet(config).save(tmp_path / "wide")
+    weights = (tmp_path / "wide" / "weights.safetensors").stat().st_size
+    held = load_separator(tmp_path / "wide")
+    held(track.mixture(), track.rate)
+    table = costs([tmp_path / "wide"], track)
+    assert table.memory_bytes[0] > weights
+    assert weights > 10 * 2**20
+
+
+def test_the_device_is_the_separators_own():
+    hungry = Hungry(0, 0)
+    assert measure_cost(hungry, noise(1, seconds=2), RATE).device == "cpu"
+    hungry.device = "meta"
+    assert measure_cost(hungry, noise(1, seconds=2), RATE).device == "meta"
 
 
 def test_memory_that_was_given_back_is_seen():

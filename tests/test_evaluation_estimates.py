@@ -1,6 +1,9 @@
 """Estimates made elsewhere are scored as they lie, and what is not as the track is is mended with a note or refused."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from songs import RATE, noise, song
 
@@ -112,3 +115,24 @@ def test_a_new_estimate_is_scored_again(track, tmp_path):
     with pytest.warns(UserWarning, match="net is scored again on 1 track.*vocals.wav"):
         after = evaluate([system], [track], out=out)
     assert (before.SDR != after.SDR).tolist() == (before.target == "vocals").tolist()
+
+
+def test_estimates_that_are_as_they_were_are_not_read_again(track, tmp_path, monkeypatch):
+    """The track's vocals.wav and the estimates' vocals.wav are two files."""
+    lay(tmp_path / "net" / "a", answers(track))
+    system, out = EstimatesFolder.open(tmp_path / "net"), tmp_path / "out"
+    first = evaluate([system], [track], out=out)
+    monkeypatch.setattr(EstimatesFolder, "bind", lambda *_: pytest.fail("estimates were read again"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        second = evaluate([system], [track], out=out)
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_stem_of_the_track_that_changed_is_told_from_its_estimate(track, tmp_path):
+    lay(tmp_path / "net" / "a", answers(track))
+    system, out = EstimatesFolder.open(tmp_path / "net"), tmp_path / "out"
+    evaluate([system], [track], out=out)
+    audio.write(tmp_path / "songs" / "test" / "a" / "vocals.wav", noise(77, seconds=3), RATE)
+    with pytest.warns(UserWarning, match="has changed: the file vocals.wav of the track$"):
+        evaluate([system], [track], out=out)

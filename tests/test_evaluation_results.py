@@ -10,15 +10,14 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from counting import Counting, digest
 from songs import song
 
-from sepnb.errors import SepnbError
-from sepnb.evaluation import evaluate, fingerprints
-from sepnb.evaluation.results import file_name, markdown
+from sepnb.errors import DownloadError, SepnbError
+from sepnb.evaluation import evaluate, fingerprints, systems
+from sepnb.models import UNet, UNetConfig
 from sepnb.tracks import find_tracks
 
 NAMES = ("a", "b", "c", "d")
@@ -52,7 +51,9 @@ def test_the_folder_holds_tables_parts_and_a_summary(root, counting, tmp_path):
     assert list(songs.columns[:3]) == ["system", "track", "target"]
     assert len(songs) == 2 * 4 * 2
     assert songs[["uSDR", "SI-SAR"]].notna().all().all()
-    assert "| counting |" in (out / "README.md").read_text(encoding="utf-8")
+    readme = (out / "README.md").read_text(encoding="utf-8")
+    assert "| counting    |" in readme
+    assert "are to come" not in readme
     assert json.loads((out / "left_out.json").read_text()) == {"left_out": []}
     parts = sorted(path.relative_to(out).as_posix() for path in (out / "parts").rglob("*.json"))
     assert parts == [f"parts/{system}/test/{name}.json" for system in ("counting", "mixture ÷ N") for name in NAMES]
@@ -175,14 +176,133 @@ def test_a_file_in_the_way_is_named(root, tmp_path):
         evaluate(["silence"], find_tracks(root), out=tmp_path / "scores.csv")
 
 
-def test_file_names_are_safe_and_tell_names_apart():
-    assert file_name("mixture ÷ N") == "mixture ÷ N"
-    names = ["a/b", "a_b", "a:b", "..", "con.", ""]
-    files = [file_name(name) for name in names]
-    assert len(set(files)) == len(names)
-    assert not any("/" in file or ":" in file or file.startswith(".") for file in files)
+def test_names_that_no_file_can_have_are_kept_apart(root, tmp_path):
+    systems_of_odd_names = [Counting(tmp_path / "marks", name=name) for name in ("a/b", "a:b", "a-b", "AUX")]
+    tracks = find_tracks(root)[:1]
+    first = quietly(systems_of_odd_names, tracks, out=tmp_path / "out")
+    second = quietly(systems_of_odd_names, tracks, out=tmp_path / "out")
+    pd.testing.assert_frame_equal(first, second)
+    assert list(Counting(tmp_path / "marks").done().values()) == [4]
+    folders = sorted(path.name for path in (tmp_path / "out" / "museval").iterdir())
+    assert [folder[:3] for folder in folders] == ["_AU", "a-b", "a-b", "a-b"]
 
 
-def test_markdown_has_two_decimals_and_a_dash_for_nothing():
-    table = pd.DataFrame({"bass": [1.234, np.nan]}, index=pd.Index(["one", "a|b"], name="system"))
-    assert markdown(table).splitlines() == ["| system | bass |", "| --- | ---: |", "| one | 1.23 |", "| a/b | – |"]
+def test_the_summary_has_two_decimals_and_says_what_is_infinite_or_undefined(root, tmp_path):
+    def perfect(mixture, rate):
+        return dict(zip(track.sources, track.stems(), strict=True))
+
+    track = find_tracks(root)[0]
+    system = Counting(tmp_path / "marks", name="perfect|one")
+    system.__class__ = type("Perfect", (Counting,), {"__call__": lambda self, mixture, rate: perfect(mixture, rate)})
+    quietly([system, "silence"], [track], out=tmp_path / "out")
+    rows = [line.replace(" ", "") for line in (tmp_path / "out" / "README.md").read_text("utf-8").splitlines()]
+    assert "|silence|0.00|0.00|" in rows
+    assert "|silence|–|–|" in rows
+    assert any(row.startswith("|perfect\\|one|") and "∞" in row for row in rows)
+
+
+def test_files_are_not_opened_again_while_size_and_time_stand(root, counting, tmp_path, monkeypatch):
+    quietly([counting], find_tracks(root), out=tmp_path / "out")
+    monkeypatch.setattr(fingerprints, "_digest", lambda *_: pytest.fail("a file was read"))
+    quietly([counting], find_tracks(root), out=tmp_path / "out")
+
+
+def test_a_large_file_is_known_by_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprints, "PIECE", 100)
+    file = fingerprints.Needed("track", "x.wav", tmp_path / "x.wav")
+    content = bytes(range(200)) * 10
+
+    def same_after(change: int) -> bool:
+        file.path.write_bytes(content)
+        os.utime(file.path, ns=(1, 1))
+        (before,) = fingerprints.marks([file])
+        file.path.write_bytes(content[:change] + b"\xff" + content[change + 1 :])
+        return not fingerprints.changed_files([before], [file])
+
+    assert not any(same_after(place) for place in (0, 99, 960, 1040, 1900, 1999))
+    assert same_after(500)  # what `changed_files` says that it does not see
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        [],
+        {"scores": {}},
+        {"scores": {"drums": {"SDR": [1.0]}}},
+        {"scores": "SDR"},
+        {"scores": None, "notes": 3},
+        {"depends_on": []},
+        {"files": [1]},
+        "ragged",
+    ],
+)
+def test_a_part_of_another_form_is_scored_again_and_said(root, counting, tmp_path, part):
+    out, tracks = tmp_path / "out", find_tracks(root)[:2]
+    before = quietly([counting], tracks, out=out)
+    path = out / "parts" / "counting" / "test" / "b.json"
+    whole = json.loads(path.read_text())
+    if part == "ragged":
+        whole["scores"]["drums"]["SIR"].append(1.0)
+        part = whole
+    path.write_text(json.dumps({**whole, **part} if isinstance(part, dict) else part))
+    with pytest.warns(UserWarning, match="b.json is damaged"):
+        after = evaluate([counting], tracks, out=out)
+    pd.testing.assert_frame_equal(before, after)
+    assert sorted(counting.done().values()) == [1, 2]
+
+
+def no_weights(name, device):
+    raise DownloadError("no network")
+
+
+def test_what_is_finished_stays_when_the_weights_are_gone(root, tmp_path, monkeypatch):
+    tracks, out = find_tracks(root), tmp_path / "out"
+    UNet(UNetConfig(sources=tracks.sources, channels=1, rate=tracks[0].rate, width=4)).save(tmp_path / "net")
+    before = quietly(["silence", tmp_path / "net"], tracks[:2], out=out)
+    load = systems.load_separator
+    monkeypatch.setattr(
+        systems,
+        "load_separator",
+        lambda name, device: no_weights(name, device) if "net" in name else load(name, device),
+    )
+    with pytest.warns(UserWarning, match="net cannot be loaded, its scores of an earlier run stand.*: no network"):
+        after = evaluate(["silence", tmp_path / "net"], tracks[:2], out=out)
+    pd.testing.assert_frame_equal(before, after)
+    assert after.attrs["left_out"] == []
+    assert set(pd.read_csv(out / "scores.csv").system) == {"silence", "net"}
+    with pytest.warns(
+        UserWarning, match=r"net is left out: no network \(on 2 of 4 tracks its scores of an earlier run"
+    ):
+        more = evaluate(["silence", tmp_path / "net"], tracks, out=out)
+    assert more.groupby("system").track.nunique().to_dict() == {"net": 2, "silence": 4}
+
+
+def test_each_system_is_loaded_once_and_when_its_turn_comes(root, tmp_path, monkeypatch):
+    happened = []
+    load = systems.load_separator
+    monkeypatch.setattr(systems, "load_separator", lambda *given: happened.append(given[0]) or load(*given))
+    separate_pair = evaluate.__globals__["Local"]._separate
+    monkeypatch.setattr(
+        evaluate.__globals__["Local"],
+        "_separate",
+        lambda self, pair: happened.append(pair.track.name) or separate_pair(self, pair),
+    )
+    quietly(["silence", "mixture"], find_tracks(root)[:2])
+    assert happened == ["silence", "a", "b", "mixture", "a", "b"]
+
+
+def test_an_interrupted_run_lists_what_it_has(root, counting, tmp_path):
+    class Interrupted(Counting):
+        def __call__(self, mixture, rate):
+            if len(self.done()) == 2:
+                raise KeyboardInterrupt
+            return super().__call__(mixture, rate)
+
+    tracks, out = find_tracks(root), tmp_path / "out"
+    quietly(["silence", "mixture"], tracks[:1], out=out)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(["silence", Interrupted(tmp_path / "other marks"), "mixture"], tracks, out=out)
+    written = pd.read_csv(out / "scores.csv").groupby("system").track.nunique().to_dict()
+    # Of the last, which it did not come to, what was finished before.
+    assert written == {"silence": 4, "counting": 2, "mixture": 1}
+    assert "5 pairs of system and track are to come" in (out / "README.md").read_text("utf-8")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from sepnb.errors import SepnbError
-from sepnb.files import checksum, read_json, write_json, write_text, written_whole
+from sepnb.files import checksum, file_name, read_json, write_json, write_text, written_whole
 
 
 def test_a_file_lands_whole_under_its_name_and_folders_are_made(tmp_path):
@@ -40,3 +40,38 @@ def test_checksum_is_that_of_the_content(tmp_path):
     (tmp_path / "x").write_bytes(b"abc" * 1000)
     assert checksum(tmp_path / "x") == hashlib.sha256(b"abc" * 1000).hexdigest()
     assert checksum(tmp_path / "x", "md5") == hashlib.md5(b"abc" * 1000).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["PR - Oh No", "mixture ÷ N", "Æther (feat. Ö)", "x.y", "console", "com10", "a_b-c"])
+def test_readable_names_stay(name):
+    assert file_name(name) == name == file_name(name, distinct=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("AC/DC", "AC-DC"),
+        ("half \\ half", "half - half"),
+        ('Who? "Me": <a|b>*', "Who- -Me-- -a-b--"),
+        ("line\nbreak", "line-break"),
+        ("..", "_"),
+        ("", "_"),
+        (" ", "_"),
+        ("...And So On. ", "And So On"),
+        ("AUX", "_AUX"),
+        ("con.txt", "_con.txt"),
+        ("nul ", "_nul"),
+        ("Com1", "_Com1"),
+        ("LPT9.tar.gz", "_LPT9.tar.gz"),
+    ],
+)
+def test_names_that_some_system_does_not_take_are_changed(name, safe):
+    assert file_name(name) == safe
+    assert file_name(safe) == safe
+    assert file_name(name, distinct=True).startswith(f"{safe}-")
+
+
+def test_names_that_become_one_are_told_apart_where_that_is_asked():
+    names = ["a/b", "a-b", "a:b", "..", "...", "con.", "con", "", "_"]
+    assert len({file_name(name, distinct=True) for name in names}) == len(names)
+    assert file_name("\udcff/", distinct=True)  # a byte that is no UTF-8, as Linux allows in names

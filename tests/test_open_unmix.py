@@ -11,6 +11,7 @@ from loopback import Resource, Server, loopback
 
 from sepnb import audio
 from sepnb.errors import DownloadError, SepnbError
+from sepnb.files import checksum
 from sepnb.separators import REGISTRY, load_separator, open_unmix
 from sepnb.separators.base import describe
 from sepnb.weights import BASE_VARIABLE, FOLDER_VARIABLE
@@ -106,6 +107,16 @@ def test_a_song_longer_than_a_segment_is_cut_and_cross_faded(monkeypatch, blocks
     np.testing.assert_allclose(np.stack(list(stems.values())), expected, atol=1e-5)
 
 
+def test_inference_mode_ends_where_a_block_is_handed_out(monkeypatch):
+    monkeypatch.setattr(open_unmix, "FRAMES", 5)
+    mixture = np.random.default_rng(0).normal(0, 0.1, (2, 20_000)).astype(np.float32)
+    between = [
+        torch.is_inference_mode_enabled()
+        for _ in open_unmix.OpenUnmixSeparator("umx", networks(), "cpu", "").blocks(mixture)
+    ]
+    assert len(between) > 2 and not any(between)
+
+
 def test_a_mono_song_comes_back_mono_and_options_are_refused():
     mixture = np.random.default_rng(0).normal(0, 0.1, (1, 9000)).astype(np.float32)
     separator = open_unmix.OpenUnmixSeparator("umx", networks(), "cpu", "")
@@ -143,7 +154,8 @@ def test_the_published_files_are_fetched_checked_and_loaded(server):
     assert not REGISTRY["umx"].cached()
     separator = load_separator("umx")
     assert REGISTRY["umx"].cached()
-    assert describe(separator)["weights"] == "+".join(open_unmix.DIGESTS["umx"].values())
+    paths = [file.path for file in open_unmix.weight_files("umx")]
+    assert describe(separator)["weights"] == "+".join(checksum(path)[:16] for path in paths)
     mixture = np.random.default_rng(0).normal(0, 0.1, (2, 9000)).astype(np.float32)
     stems = separator(mixture, 44100)
     assert tuple(stems) == REGISTRY["umx"].sources
@@ -151,6 +163,15 @@ def test_the_published_files_are_fetched_checked_and_loaded(server):
     asked = len(server.asked)
     load_separator("umx")
     assert len(server.asked) == asked == 4
+
+
+def test_a_cached_file_is_summed_up_once_a_load(server, monkeypatch):
+    load_separator("umx")
+    summed = []
+    for module in ("sepnb.weights.digest", "sepnb.ports.checkpoints.checksum"):
+        monkeypatch.setattr(module, lambda path, *_: summed.append(path) or checksum(path))
+    load_separator("umx")
+    assert summed == [file.path for file in open_unmix.weight_files("umx")]
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(server):

@@ -9,7 +9,8 @@ from sepnb.errors import SepnbError
 from sepnb.ports.checkpoints import load_into, read_package
 from sepnb.ports.conv_tasnet import ConvTasNet
 from sepnb.ports.demucs_v2 import DemucsV2
-from sepnb.separators.demucs_v2 import CLASSES, RELEASED, load_demucs_v2_file
+from sepnb.separators.demucs_family import load_demucs_folder
+from sepnb.separators.demucs_v2 import CLASSES, RELEASED
 
 GOLDEN = Path(__file__).parent / "golden"
 PACKAGE = GOLDEN / "conv_tasnet_tiny.th"  # see make_demucs_v2_golden.py
@@ -65,7 +66,7 @@ def test_released_networks_are_as_large_as_the_originals():
 
 
 def test_separation_in_segments_is_the_original_packages(golden):
-    separator = load_demucs_v2_file(PACKAGE)
+    separator = load_demucs_folder(PACKAGE)
     assert (separator.sources, separator.rate, separator.channels) == (("vocals", "accompaniment"), 8000, 2)
     stems = stacked(separator(golden["mixture"], 8000))
     np.testing.assert_allclose(stems, golden["split"], atol=1e-5)
@@ -73,13 +74,13 @@ def test_separation_in_segments_is_the_original_packages(golden):
 
 
 def test_separation_of_a_whole_song_at_once_is_the_original_packages(golden):
-    separator = load_demucs_v2_file(PACKAGE).with_options(segment=1.0, overlap=0.0)
+    separator = load_demucs_folder(PACKAGE).with_options(segment=1.0, overlap=0.0)
     np.testing.assert_allclose(stacked(separator(golden["mixture"], 8000)), golden["whole"], atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 15, 700, 2 * 525 + 3])
 def test_songs_and_last_segments_shorter_than_a_filter_are_separated(golden, samples):
-    stems = load_demucs_v2_file(PACKAGE)(golden["mixture"][:, :samples], 8000)
+    stems = load_demucs_folder(PACKAGE)(golden["mixture"][:, :samples], 8000)
     assert stacked(stems).shape == (2, 2, samples)
     assert np.isfinite(stacked(stems)).all()
 

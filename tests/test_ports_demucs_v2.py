@@ -14,7 +14,8 @@ from sepnb.files import checksum
 from sepnb.ports.checkpoints import load_into, read_package
 from sepnb.ports.demucs_v2 import DemucsV2
 from sepnb.separators import demucs_v2
-from sepnb.separators.demucs_v2 import CLASSES, RELEASED, load_demucs_v2, load_demucs_v2_file, weight_files
+from sepnb.separators.demucs_family import load_demucs_folder
+from sepnb.separators.demucs_v2 import CLASSES, RELEASED, load_demucs_v2, weight_files
 from sepnb.weights import WeightFile
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -76,7 +77,7 @@ def test_released_networks_are_as_large_as_the_originals(name, parameters):
 
 
 def test_separation_in_segments_is_the_original_packages(golden):
-    separator = load_demucs_v2_file(PACKAGE)
+    separator = load_demucs_folder(PACKAGE)
     assert (separator.sources, separator.rate, separator.channels) == (("vocals", "accompaniment"), 8000, 2)
     stems = stacked(separator(golden["mixture"], 8000))
     np.testing.assert_allclose(stems, golden["split"], atol=1e-5)
@@ -84,12 +85,12 @@ def test_separation_in_segments_is_the_original_packages(golden):
 
 
 def test_separation_of_a_whole_song_at_once_is_the_original_packages(golden):
-    separator = load_demucs_v2_file(PACKAGE).with_options(segment=1.0, overlap=0.0)
+    separator = load_demucs_folder(PACKAGE).with_options(segment=1.0, overlap=0.0)
     np.testing.assert_allclose(stacked(separator(golden["mixture"], 8000)), golden["whole"], atol=1e-5)
 
 
 def test_the_file_is_part_of_what_a_result_depends_on():
-    assert load_demucs_v2_file(PACKAGE).settings["weights"] == checksum(PACKAGE)[:8]
+    assert load_demucs_folder(PACKAGE).settings["weights"] == checksum(PACKAGE)[:16]
 
 
 @pytest.mark.parametrize(
@@ -109,19 +110,19 @@ def test_a_package_of_another_form_is_refused(tmp_path, network, monkeypatch, ch
     kwargs = {"sources": ["vocals", "accompaniment"], "channels": 4, "depth": 3, **change}
     path = save_package(tmp_path / "odd.th", network, kwargs, monkeypatch)
     with pytest.raises(SepnbError, match=rf"odd\.th.*{sentence}"):
-        load_demucs_v2_file(path)
+        load_demucs_folder(path)
 
 
 def test_arguments_that_do_not_change_the_network_are_passed_over(tmp_path, network, monkeypatch):
     kwargs = {"sources": ["vocals", "accompaniment"], "channels": 4, "depth": 3, "rescale": 0.1, "glu": True}
-    separator = load_demucs_v2_file(save_package(tmp_path / "usual.th", network, kwargs, monkeypatch))
-    assert (separator.name, separator.rate, separator.settings["segment"]) == ("usual", 44100, 40.0)
+    separator = load_demucs_folder(save_package(tmp_path / "usual.th", network, kwargs, monkeypatch))
+    assert (separator.name, separator.rate, separator.settings["segment"]) == (f"{tmp_path.name}-usual", 44100, 40.0)
 
 
 def test_arguments_without_names_are_refused(tmp_path, network, monkeypatch):
     path = save_package(tmp_path / "odd.th", network, {"channels": 4}, monkeypatch, (["vocals", "accompaniment"],))
     with pytest.raises(SepnbError, match=r"odd\.th.*without names"):
-        load_demucs_v2_file(path)
+        load_demucs_folder(path)
 
 
 def save_package(
@@ -162,11 +163,20 @@ def test_a_released_system_is_fetched_once_and_separates(released, golden):
     separator = load_demucs_v2("demucs")
     assert (separator.name, separator.rate) == ("demucs", 44100)
     assert separator.settings["segment"] == 40.0
-    assert separator.settings["weights"] == weight_files("demucs")[0].sha256
+    assert separator.settings["weights"] == checksum(weight_files("demucs")[0].path)[:16]
     whole = stacked(separator.with_options(overlap=0.0)(golden["mixture"], 44100))
     np.testing.assert_allclose(whole, golden["whole"], atol=1e-5)
     assert load_demucs_v2("demucs").settings == separator.settings
     assert len(released.asked) == 1
+
+
+def test_a_cached_file_is_summed_up_once_a_load(released, monkeypatch):
+    load_demucs_v2("demucs")
+    summed = []
+    for module in ("sepnb.weights.digest", "sepnb.ports.checkpoints.checksum"):
+        monkeypatch.setattr(module, lambda path, *_: summed.append(path) or checksum(path))
+    load_demucs_v2("demucs")
+    assert summed == [weight_files("demucs")[0].path]
 
 
 def test_a_mono_song_comes_back_mono(released, golden):

@@ -20,6 +20,7 @@ from sepnb.errors import DownloadError, SepnbError
 from sepnb.ports.spleeter import Spleeter, SpleeterConfig
 from sepnb.ports.tensorflow_checkpoint import Checkpoint
 from sepnb.separators import spleeter
+from sepnb.separators.runner import Runner
 from sepnb.separators.spleeter import SpleeterSeparator, load_spleeter, load_spleeter_archive, read_archive
 from sepnb.weights import WeightFile
 
@@ -148,6 +149,36 @@ def test_a_mono_song_comes_back_mono(other):
     twice = stack(other(np.repeat(mixture, 2, axis=0), other.rate))
     assert stems.shape == (3, 1, 8000)
     np.testing.assert_allclose(stems, twice.mean(axis=1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"), [(None, "fp32"), ("auto", "fp32"), ("fp32", "fp32"), ("fp16", "fp16")]
+)
+def test_half_precision_is_for_gpus_on_demand(other, precision, expected, monkeypatch):
+    asked = []
+
+    def runner(network, device, half, batch, name):
+        asked.append((device, half))
+        return Runner(network, "cpu", False, batch, name)  # there need be no GPU
+
+    monkeypatch.setattr(spleeter, "Runner", runner)
+    on_gpu = other.with_options()
+    on_gpu.device = "cuda"
+    on_gpu = on_gpu.with_options(precision=precision)
+    assert on_gpu.settings["precision"] == expected
+    on_gpu(song(0.5, other.rate).T, other.rate)
+    assert asked == [("cuda", expected == "fp16")]
+
+
+def test_half_precision_is_refused_where_there_is_no_gpu(other):
+    with pytest.raises(SepnbError, match="CUDA GPUs only"):
+        other.with_options(precision="fp16")
+
+
+def test_in_half_precision_stems_are_nearly_the_same(other):
+    audio = np.stack([song(2, other.rate).T[:, : other.network.samples]])
+    half, single = (next(Runner(other.network, "cpu", half, 1, "other")(audio)) for half in (True, False))
+    assert 0 < np.abs(half - single).max() < 1e-2 * np.abs(single).max()
 
 
 def test_settings_tell_one_model_from_another(other):

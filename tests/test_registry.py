@@ -4,6 +4,7 @@ import itertools
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sepnb.separators import REGISTRY, Bindable, facts, load_separator
 from sepnb.separators.listing import listing
 from sepnb.weights import BASE_VARIABLE, FOLDER_VARIABLE
 
+GOLDEN = Path(__file__).parent / "golden"
 REFERENCES = ["silence", "mixture", "mixture/n", "irm1", "irm2", "mwf"]
 PRETRAINED = [
     *("htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi", "mdx", "mdx_extra"),
@@ -175,6 +177,28 @@ def test_a_folder_of_demucs_models_is_a_separator(real):
     assert set(separator.sources) == {"drums", "bass", "other", "vocals", "guitars"}
     mixture = np.random.default_rng(0).normal(0, 0.1, (2, 20000)).astype(np.float32)
     assert {stem.shape for stem in separator(mixture, separator.rate).values()} == {mixture.shape}
+
+
+@pytest.mark.parametrize("signature", ["demucs_v2_tiny", "conv_tasnet_tiny", "demucs_v2_tiny.th"])
+def test_a_package_of_demucs_v2_is_a_separator(signature):
+    separator = load_separator(GOLDEN / signature, overlap=0.5)
+    assert separator.name == f"golden-{signature.removesuffix('.th')}"
+    assert (separator.sources, separator.rate) == (("vocals", "accompaniment"), 8000)
+    assert (separator.settings["overlap"], len(separator.settings["weights"])) == (0.5, 16)
+
+
+def test_a_package_of_demucs_v2_in_a_bag_is_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.th").write_bytes((GOLDEN / "demucs_v2_tiny.th").read_bytes())
+    (tmp_path / "both.yaml").write_text("models: [a, b]")
+    with pytest.raises(SepnbError, match=r"a\.th is of Demucs v2, which has no bags: name it by itself"):
+        load_separator(tmp_path / "both")
+
+
+def test_a_pickled_file_of_something_else_is_refused(tmp_path):
+    torch.save({"klass": torch.nn.Linear, "args": (2, 2), "kwargs": {}, "state": {}}, tmp_path / "other.th")
+    with pytest.raises(SepnbError, match=r"other\.th .*nothing in it was run: it names torch\.nn\.modules\.linear"):
+        load_separator(tmp_path / "other.th")
 
 
 def test_a_folder_of_neither_is_refused(tmp_path):

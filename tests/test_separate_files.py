@@ -35,7 +35,7 @@ def test_stems_lie_where_they_should_and_say_what_made_them(separator, tmp_path,
     comment = json.loads(tags["comment"])
     assert comment == {"stem": "vocals", "of": "song.wav", "separated by": describe(separator)}
     assert comment["separated by"]["segment"] == 0.5
-    assert len(comment["separated by"]["weights"]) == 64
+    assert len(comment["separated by"]["weights"]) == 16
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(RATE, 2), (RATE, 1), (11025, 2), (44100, 1)])

@@ -82,7 +82,7 @@ def test_a_network_separates_in_pieces_as_it_would_at_once(tmp_path):
     network.save(tmp_path / "run")
     separator = UNetSeparator.from_run(tmp_path / "run").with_options(segment=1.0, overlap=0.25)
     assert (separator.name, separator.sources, separator.rate) == ("run", ("a", "b"), RATE)
-    assert separator.settings["weights"] == checksum(tmp_path / "run" / "weights.safetensors")
+    assert separator.settings["weights"] == checksum(tmp_path / "run" / "weights.safetensors")[:16]
     rng = np.random.default_rng(0)
     for seconds in (0.1, 1.0, 1.1, 3.7):
         mixture = rng.normal(0, 0.1, (2, round(seconds * RATE))).astype(np.float32)

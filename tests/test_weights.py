@@ -12,7 +12,7 @@ from loopback import Resource, Server, loopback
 from sepnb import downloads
 from sepnb.downloads import BLOCK
 from sepnb.errors import DownloadError
-from sepnb.weights import BASE_VARIABLE, FOLDER_VARIABLE, WeightFile, weights_folder
+from sepnb.weights import BASE_VARIABLE, FOLDER_VARIABLE, WeightFile, identity, weights_folder
 
 CONTENT = np.random.default_rng(0).bytes(400_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -56,6 +56,15 @@ def test_a_file_is_fetched_once(server, sha256):
     assert weights.cached
     assert weights.fetch(progress=False) == weights.path
     assert server.asked == [(REMOTE, None)]
+
+
+def test_the_whole_digest_comes_with_the_file_whether_fetched_or_cached(server):
+    for _ in range(2):
+        assert WeightFile(URL, SHA256[:8]).fetch_with_digest(progress=False) == (WeightFile(URL).path, SHA256)
+
+
+def test_settings_name_weights_by_sixteen_digits_a_file():
+    assert identity([SHA256, "ab" * 32]) == f"{SHA256[:16]}+abababababababab"
 
 
 def test_a_dropped_connection_is_taken_up_where_it_broke_off(server):

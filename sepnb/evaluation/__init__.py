@@ -3,7 +3,6 @@
 from sepnb.evaluation.cost import Cost, costs, measure_cost
 from sepnb.evaluation.estimates import EstimatesFolder
 from sepnb.evaluation.pairs import SCORES, SONG_SCORES
-from sepnb.evaluation.results import markdown
 from sepnb.evaluation.scoring import evaluate
 
-__all__ = ["SCORES", "SONG_SCORES", "Cost", "EstimatesFolder", "costs", "evaluate", "markdown", "measure_cost"]
+__all__ = ["SCORES", "SONG_SCORES", "Cost", "EstimatesFolder", "costs", "evaluate", "measure_cost"]

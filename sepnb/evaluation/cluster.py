@@ -10,14 +10,16 @@ the outputs of a network differ in the last bits from those on several: the scor
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sepnb.errors import SepnbError
-from sepnb.evaluation.pairs import LeftOut, Pair, PairScores, score_stems, separate_pair
+from sepnb.evaluation.pairs import Failure, Pair, PairScores, attempt, score_stems, separate_pair
 from sepnb.evaluation.systems import Loader, description_of
 from sepnb.separators import Bindable, Separator, load_separator
+from sepnb.track_folders import Part
 from sepnb.tracks import Track
 
 if TYPE_CHECKING:
@@ -49,19 +51,17 @@ class Cluster:
         self._sent.clear()
         self._client.close()
 
-    def describe(self, source: Separator | Bindable | str) -> dict[str, Any]:
-        """What a system is: a name or path is asked of a worker, which loads it. Raises what loading raises."""
+    def describe(self, source: Separator | Bindable | str) -> dict[str, Any] | Failure:
+        """What a system is, or why it cannot be loaded: a name or path is asked of a worker, which loads it."""
         if not isinstance(source, str):
-            return description_of(source)
-        described = self._client.submit(_describe, source, self._device, pure=False).result()
-        if isinstance(described, SepnbError):
-            raise described
-        return described
+            return attempt(description_of, source)
+        return _outcome(self._client.submit(_describe, source, self._device, pure=False))
 
-    def score(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, PairScores | LeftOut]]:
+    def score(self, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, PairScores | Failure]]:
         """Each pair with its scores, or why it has none, as they finish; each once."""
         from distributed import as_completed
 
+        pairs = list(pairs)
         if not pairs:
             return
         run = uuid.uuid4().hex[:8]  # tasks of another run have other keys, though they do the same
@@ -69,14 +69,19 @@ class Cluster:
         try:
             for future in as_completed(list(tasks), loop=self._client.loop):
                 pair = tasks.pop(future)
-                yield pair, _outcome(future, pair)
+                yield pair, _outcome(future)
                 future.release()
         finally:
             self._client.cancel(list(tasks))
 
     def _submit(self, run: str, pair: Pair) -> "Future":
         key = f"sepnb-{run}-{pair.number}"
-        arguments = (self._send(pair.system.source), self._device, _text(pair.system.description), pair.track)
+        arguments = (
+            self._send(pair.system.source),
+            self._device,
+            _text(pair.system.description),
+            _anywhere(pair.track),
+        )
         return self._client.submit(_score, *arguments, key=key, pure=False, retries=RETRIES, priority=-pair.number)
 
     def _send(self, source: Separator | Bindable | str) -> "Separator | Bindable | str | Future":
@@ -112,21 +117,23 @@ def _connect(address: str) -> "Client":
     return client
 
 
-def _outcome(future: "Future", pair: Pair) -> PairScores | LeftOut:
-    from distributed import CancelledError, KilledWorker
+def _outcome(future: "Future") -> Any:
+    """What a task gave, or why it failed. Raises SepnbError where the cluster is lost."""
+    from distributed import KilledWorker
 
     try:
-        result = future.result()
+        return future.result()
     except KilledWorker as error:
-        return LeftOut(pair.system.name, pair.track.name, f"workers died over it, perhaps for want of memory ({error})")
-    except (CancelledError, OSError) as error:
+        return Failure(f"workers died over it, perhaps for want of memory ({error})")
+    except Exception as error:
+        if future.status == "error":  # the task raised it, and again when it was tried again
+            return Failure.of(error)
         raise SepnbError(
             "the cluster was lost: what is finished stands where a folder was given, run the same again"
         ) from error
-    return LeftOut.because(result, pair) if isinstance(result, SepnbError) else result
 
 
-def _describe(source: str, device: str) -> dict[str, Any] | SepnbError:
+def _describe(source: str, device: str) -> dict[str, Any] | Failure:
     """What a separator is, or why it cannot be loaded: as a value, as below."""
     # Loaded anew even if there is one from an earlier run: the file may hold newer weights.
     try:
@@ -135,7 +142,7 @@ def _describe(source: str, device: str) -> dict[str, Any] | SepnbError:
             description = description_of(separator)
             _load.keep(separator, source, device, _text(description))
     except SepnbError as error:
-        return error
+        return Failure.of(error)
     return description
 
 
@@ -143,7 +150,7 @@ def _keep(separator: Separator | Bindable) -> Separator | Bindable:
     return separator
 
 
-def _score(source: Separator | Bindable | str, device: str, known: str, track: Track) -> PairScores | SepnbError:
+def _score(source: Separator | Bindable | str, device: str, known: str, track: Track) -> PairScores | Failure:
     """One pair, whole, on a worker. What a user can mend comes back as a value: the task is not to be tried again."""
     try:
         with _separating:
@@ -153,7 +160,18 @@ def _score(source: Separator | Bindable | str, device: str, known: str, track: T
             stems = separate_pair(separator, track)
         return score_stems(stems)
     except SepnbError as error:
-        return error
+        return Failure.of(error)
+
+
+def _anywhere(track: Track) -> Track:
+    """The track with its files by full paths: workers stand in other folders."""
+
+    def full(part: Part) -> Part:
+        return replace(part, path=part.path.resolve())
+
+    parts = tuple(tuple(full(part) for part in parts) for parts in track.parts.values())
+    mixture = track._mixture  # nobody else asks for it without reading it
+    return replace(track, _parts=parts, _mixture=None if mixture is None else full(mixture))
 
 
 def _text(description: dict[str, Any]) -> str:

@@ -11,8 +11,6 @@ A part is written whole as soon as its pair is finished, so a run can be stopped
 at the end, of the pairs that were asked for. Parts of other systems and tracks stay for the run that asks for them.
 """
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,9 @@ import pandas as pd
 from sepnb.errors import SepnbError
 from sepnb.evaluation.fingerprints import changed, changed_files, dependence, files, marks
 from sepnb.evaluation.museval_json import write_museval
-from sepnb.evaluation.pairs import SCORES, LeftOut, Pair, PairScores
-from sepnb.files import read_json, write_json, write_text, written_whole
+from sepnb.evaluation.pairs import SCORES, SONG_SCORES, Failure, LeftOut, Pair, PairScores
+from sepnb.figures.tables import markdown_table
+from sepnb.files import file_name, read_json, write_json, write_text, written_whole
 from sepnb.metrics import medians
 
 
@@ -48,14 +47,27 @@ class Results:
             part = read_json(path)
             differs = changed(part["depends_on"], dependence(pair)) + changed_files(part["files"], files(pair))
             scores = _from_json(part)
-        except (SepnbError, KeyError, TypeError) as error:
-            return None, f"{path} is damaged ({error})"
+        except (SepnbError, OSError, AttributeError, LookupError, TypeError, ValueError) as error:
+            return None, f"{path} is damaged ({Failure.of(error).reason})"
         return (None, "; ".join(differs)) if differs else (scores, "")
+
+    def description(self, source: str) -> dict[str, Any] | None:
+        """What a system given by this name or path was when a part of it was last written; None if none was."""
+        parts = sorted(self.folder.glob("parts/*/*/[!.]*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in parts:
+            try:
+                part = read_json(path)
+                if part["source"] == source and isinstance(part["depends_on"]["system"]["name"], str):
+                    return part["depends_on"]["system"]
+            except (SepnbError, LookupError, TypeError):  # a damaged part says nothing; `finished` names it
+                continue
+        return None
 
     def keep(self, pair: Pair, scores: PairScores) -> None:
         """Write a finished pair, whole or not at all."""
         part = {
             "system": pair.system.name,
+            "source": pair.system.source if isinstance(pair.system.source, str) else None,
             "track": pair.track.name,
             "subset": pair.track.subset,
             "depends_on": dependence(pair),
@@ -64,8 +76,11 @@ class Results:
         }
         write_json(self._path("parts", pair), part)
 
-    def finish(self, done: Sequence[tuple[Pair, PairScores]], left_out: Sequence[LeftOut]) -> None:
-        """Write the tables, museval's files and the summary of the pairs that were asked for."""
+    def finish(self, done: Sequence[tuple[Pair, PairScores]], left_out: Sequence[LeftOut], waiting: int = 0) -> None:
+        """Write the tables, museval's files and the summary of the pairs that were asked for.
+
+        `waiting` is how many pairs were not come to, in a run that was stopped.
+        """
         write_json(self.folder / "left_out.json", {"left_out": [vars(left) for left in left_out]})
         if not done:
             return
@@ -77,18 +92,11 @@ class Results:
         for pair, scores in done:
             write_museval(self._path("museval", pair), scores)
         notes = {f"{pair.system.name} on {pair.track.name}": scores.notes for pair, scores in done if scores.notes}
-        write_text(self.folder / "README.md", _readme(table, songs, left_out, notes))
+        write_text(self.folder / "README.md", _readme(table, songs, left_out, notes, waiting))
 
     def _path(self, kind: str, pair: Pair) -> Path:
-        return (
-            self.folder / kind / file_name(pair.system.name) / pair.track.subset / f"{file_name(pair.track.name)}.json"
-        )
-
-
-def file_name(name: str) -> str:
-    """A name as a file can have it on any system; what must be replaced is told apart by a few digits."""
-    safe = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name).strip(" .") or "_"
-    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+        system, track = (file_name(name, distinct=True) for name in (pair.system.name, pair.track.name))
+        return self.folder / kind / system / pair.track.subset / f"{track}.json"
 
 
 def _as_json(scores: PairScores) -> dict[str, Any]:
@@ -103,19 +111,31 @@ def _as_json(scores: PairScores) -> dict[str, Any]:
 
 
 def _from_json(part: Mapping[str, Any]) -> PairScores:
+    """Scores as `_as_json` wrote them; raises what one gets who looks into anything else."""
     by_target = part["scores"]
-    names = next(iter(by_target.values())).keys()
-    arrays = {name: np.array([values[name] for values in by_target.values()], np.float64) for name in names}
+    targets = tuple(by_target)
+    columns = {
+        name: np.array([by_target[target][name] for target in targets], np.float64) for name in (*SCORES, *SONG_SCORES)
+    }
+    frames = columns["SDR"].shape[1:]
+    for name, values in columns.items():
+        expected = (len(targets), *(frames if name in SCORES else ()))
+        if not targets or len(frames) != 1 or values.shape != expected:
+            raise ValueError(f"{name} of {len(targets)} targets has shape {values.shape}")
     return PairScores(
-        tuple(by_target),
-        {name: values for name, values in arrays.items() if values.ndim == 2},
-        {name: values for name, values in arrays.items() if values.ndim == 1},
-        tuple(part["notes"]),
+        targets,
+        {name: columns[name] for name in SCORES},
+        {name: columns[name] for name in SONG_SCORES},
+        tuple(str(note) for note in part["notes"]),
     )
 
 
 def _readme(
-    table: pd.DataFrame, songs: pd.DataFrame, left_out: Sequence[LeftOut], notes: Mapping[str, Sequence[str]]
+    table: pd.DataFrame,
+    songs: pd.DataFrame,
+    left_out: Sequence[LeftOut],
+    notes: Mapping[str, Sequence[str]],
+    waiting: int,
 ) -> str:
     lines = [
         "# Scores",
@@ -124,10 +144,12 @@ def _readme(
         "over 1-second frames (BSSEval v4); of uSDR the mean over tracks.",
         "",
     ]
+    if waiting:
+        lines += [f"The run was stopped: {waiting} pairs of system and track are to come. The same again goes on.", ""]
     for metric in SCORES:
-        lines += [f"## {metric}", "", markdown(medians(table, metric)), ""]
+        lines += [f"## {metric}", "", markdown_table(medians(table, metric))]
     mean = songs.groupby(["system", "target"], sort=False)["uSDR"].mean().unstack("target")
-    lines += ["## uSDR", "", markdown(mean), ""]
+    lines += ["## uSDR", "", markdown_table(mean)]
     if left_out:
         lines += ["## Left out", "", *(f"- {left}" for left in left_out), ""]
     if notes:
@@ -137,14 +159,3 @@ def _readme(
         "museval/: the format of museval. parts/: finished pairs, by which a stopped run goes on.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table of numbers in Markdown, two decimals, rows by their index; a dash where there is none."""
-    head = [str(table.index.name or ""), *map(str, table.columns)]
-    rows = [
-        [str(name), *(f"{v:.2f}" if np.isfinite(v) else "–" for v in row)]
-        for name, row in zip(table.index, table.to_numpy(), strict=True)
-    ]
-    rule = ["---", *["---:"] * len(table.columns)]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (head, rule, *rows))

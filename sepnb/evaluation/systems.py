@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sepnb.separators import Bindable, Separator, load_separator
+from sepnb.separators import REGISTRY, Bindable, Separator, load_separator
 from sepnb.separators.base import describe
 
 
@@ -55,8 +55,21 @@ class Loader:
 
 
 def source_of(item: Separator | Bindable | str | Path) -> Separator | Bindable | str:
-    """Paths as text, anything else as it is."""
-    return str(item) if isinstance(item, Path) else item
+    """Names of the registry as it has them, and paths in full, so that they mean the same in any folder."""
+    if not isinstance(item, str | Path):
+        return item
+    if str(item).lower() in REGISTRY:
+        return str(item).lower()
+    path = Path(item).expanduser()
+    # FOLDER/SIGNATURE of a folder of Demucs models is no path that exists.
+    return str(path.resolve()) if path.exists() or any(path.parent.glob("*.th")) else str(item)
+
+
+def early_name(source: Separator | Bindable | str) -> str:
+    """What can be told of a system's name before it is loaded: two of one early name will have one name."""
+    if not isinstance(source, str):
+        return source.name
+    return Path(source).name if (Path(source) / "model.json").is_file() else source
 
 
 def description_of(separator: Separator | Bindable) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def bss_eval(
     of a dual-mono source, or two identical references, share counts once, and for each of identical references it is
     the target: their SIR counts what comes from further sources only, and is infinite where there are none (so it is
     for a source alone). Directions in which the references hold rounding errors only are left out of the projection.
+    Stems that were decoded from lossy files to floats hold such errors above some 16 kHz, and no value is right there:
+    round them to 16 bits first, as `evaluate` does.
 
     Raises SepnbError where the shapes differ or are not three-dimensional, samples are not finite, a window or hop is
     shorter than a sample, or the mode is unknown.
