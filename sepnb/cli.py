@@ -248,7 +248,10 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="folder of the scores; a stopped run goes on from what is in it")],
     model: Annotated[list[str] | None, typer.Option(help="name (sepnb models) or folder of a run; repeat")] = None,
     estimates: Annotated[
-        list[Path] | None, typer.Option(help="folder of estimates made elsewhere, DIR/TRACK/STEM.wav; repeat")
+        list[Path] | None,
+        typer.Option(
+            help="estimates made elsewhere, DIR/TRACK/STEM.wav (flac, mp3), as `sepnb separate` leaves; repeat"
+        ),
     ] = None,
     subset: Annotated[str, typer.Option(help="which tracks: train, valid, test")] = "test",
     seconds: Annotated[float | None, typer.Option(help="score the middle seconds only")] = None,
@@ -261,10 +264,14 @@ def evaluate(
     from sepnb.evaluation import EstimatesFolder
     from sepnb.evaluation import evaluate as score
     from sepnb.metrics import medians
+    from sepnb.separators.registry import REGISTRY, unknown
     from sepnb.tracks import find_tracks
 
     if not model and not estimates:
         raise SepnbError("say what to score: --model NAME or --estimates DIR, each as often as you like")
+    for name in model or []:  # a slip of the pen shall not show after hours
+        if name.lower() not in REGISTRY and Path(name).name == name and not Path(name).exists():
+            raise unknown(name)
     tracks = find_tracks(root.resolve())  # the workers of a cluster stand in other folders
     print(tracks.report(), file=sys.stderr)
     chosen = tracks.subset(subset)
@@ -277,6 +284,8 @@ def evaluate(
         )
     table = medians(scores)
     print(table.to_json(orient="index", indent=2) if as_json else table.round(2).to_string())
+    for note in scores.attrs["notes"]:
+        print(f"note: {note}", file=sys.stderr)
     left_out = scores.attrs["left_out"]
     if left_out:
         raise SepnbError(f"{len(left_out)} left out, see {out / 'left_out.json'}; the other scores are in {out}")

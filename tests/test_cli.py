@@ -101,6 +101,13 @@ def test_what_evaluate_leaves_out_is_said_after_all_else_is_written(songs, tmp_p
     assert json.loads((out / "left_out.json").read_text())["left_out"][0]["track"] is None
 
 
+def test_a_slip_in_a_models_name_is_said_before_anything_is_scored(songs, tmp_path):
+    done = sepnb("evaluate", songs, "--model", "silence", "--model", "mdxextra", "--out", tmp_path / "scores")
+    assert done.returncode == 2
+    assert "no separator 'mdxextra' (did you mean mdx_extra?)" in done.stderr
+    assert not (tmp_path / "scores").exists()
+
+
 def test_evaluate_wants_something_to_score(songs, tmp_path):
     done = sepnb("evaluate", songs, "--out", tmp_path / "scores")
     assert done.returncode == 2

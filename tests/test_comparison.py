@@ -60,7 +60,7 @@ def test_known_values_by_hand():
     found = better(scored(np.array([1.0, 2.0, 6.0]), np.array([1.0, 1.0, 1.0])), "A", "B")
     assert (found.median, found.mean, found.share) == (1.0, 2.0, pytest.approx(2.5 / 3))
     assert (found.low, found.high) == (0.0, 5.0)  # three songs allow all
-    assert str(found).startswith("A − B: +1.00 dB SDR (95 %: +0.00 to +5.00), ahead on 83% of 3 tracks")
+    assert str(found).startswith("A − B: +1.00 dB SDR (95 %: +0.00 to +5.00), ahead on 2.5 of 3 tracks")
 
 
 def test_the_same_seed_gives_the_same_interval():

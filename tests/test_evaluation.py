@@ -325,3 +325,14 @@ def test_paths_are_sent_in_full_and_names_as_they_are(tmp_path, monkeypatch):
     assert systems.source_of("IRM2") == "irm2"
     assert systems.source_of("silence") == "silence"
     assert systems.source_of("nowhere") == "nowhere"
+
+
+def test_stems_that_are_summed_are_noted(tracks):
+    class Five:
+        name, sources, rate = "five", ("drums", "bass", "other", "vocals", "piano"), RATE
+
+        def __call__(self, mixture, rate):
+            return dict.fromkeys(self.sources, mixture / 5)
+
+    scores = evaluate([Five()], tracks)
+    assert scores.attrs["notes"] == ["five: accompaniment is the sum of drums, bass, other, piano"]

@@ -367,13 +367,18 @@ def test_differences_are_sorted_with_their_interval_and_zero():
 
 def test_the_verdict_follows_the_interval_not_the_median():
     series = pd.Series([1.0, 2.0, 3.0])
+    many = pd.concat([series] * 4, ignore_index=True)
     assert (
-        figures.verdict(series, 0.5, 2.5, a="A", b="B")
-        == "A is better than B: +2.00 dB of SDR (95 % interval +0.50 to +2.50), ahead on 3 of 3 songs."
+        figures.verdict(many, 0.5, 2.5, a="A", b="B")
+        == "A is better than B: +2.00 dB of SDR (95 % interval +0.50 to +2.50), ahead on 12 of 12 songs."
     )
     assert (
-        figures.verdict(-series, -2.5, -0.5, a="A", b="B", target="bass", metric="SIR")
-        == "B is better than A on bass: +2.00 dB of SIR (95 % interval +0.50 to +2.50), ahead on 3 of 3 songs."
+        figures.verdict(-many, -2.5, -0.5, a="A", b="B", target="bass", metric="SIR")
+        == "B is better than A on bass: +2.00 dB of SIR (95 % interval +0.50 to +2.50), ahead on 12 of 12 songs."
+    )
+    assert (
+        figures.verdict(series, 0.5, 2.5, a="A", b="B")
+        == "A is ahead of B: +2.00 dB of SDR (95 % interval +0.50 to +2.50), on 3 of 3 songs, too few to tell."
     )
     assert (
         figures.verdict(pd.Series([1.0, -1.5]), -0.5, 1.0, a="A", b="B", middle=0.3)

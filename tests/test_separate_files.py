@@ -82,6 +82,11 @@ def test_names_of_songs():
     assert song_names(files) == ["Song", "song (2)", "song (3)", "song (2) (2)", "x.y"]
 
 
+def test_a_mixture_in_a_songs_folder_goes_by_the_folder():
+    files = [Path("set/test/A - One/mixture.wav"), Path("set/test/B - Two/mixture.wav")]
+    assert song_names(files) == ["A - One", "B - Two"]
+
+
 def test_a_separator_that_does_not_stream_and_whose_name_is_no_file_name(tmp_path):
     class Plain:
         name, sources, rate = "half / half", ("a/b",), RATE

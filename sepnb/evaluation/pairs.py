@@ -143,6 +143,9 @@ def separate_pair(separator: Separator | Bindable, track: Track) -> Stems:
     stems = separate(bound, mixture, track.rate)
     _check(bound, stems, mixture, track)
     notes = tuple(getattr(bound, "notes", ()))
+    for target, summed in zip(mapping.targets, mapping.estimates, strict=True):
+        if len(summed) > 1:
+            notes += (f"{target} is the sum of {', '.join(summed)}",)
     if mapping.not_scored:
         notes += (f"not scored, the track has no such source: {', '.join(mapping.not_scored)}",)
     return Stems(

@@ -140,8 +140,8 @@ def _readme(
     lines = [
         "# Scores",
         "",
-        f"{table['system'].nunique()} systems, {table['track'].nunique()} tracks, dB: median over tracks of the median "
-        "over 1-second frames (BSSEval v4); of uSDR the mean over tracks.",
+        f"Systems: {table['system'].nunique()}. Tracks: {table['track'].nunique()}. In dB, median over tracks of the "
+        "median over 1-second frames (BSSEval v4); uSDR is the mean SDR of whole songs, as in the MDX challenge.",
         "",
     ]
     if waiting:

@@ -58,7 +58,8 @@ def evaluate(
 
     A system that cannot be loaded (its weights are not there and cannot be fetched), a track that cannot be read and a
     pair that fails, for whatever reason, are left out with a warning, the others go on; `attrs["left_out"]` of the
-    table lists them as dicts of system, track, reason and details: a traceback where the reason was not foreseen. What
+    table lists them as dicts of system, track, reason and details: a traceback where the reason was not foreseen.
+    `attrs["notes"]` says what was done to estimates before they were scored (stems summed, lengths mended). What
     was finished before of a system that cannot be loaded now stays in the table. A run that is interrupted writes the
     tables of what it has. Raises SepnbError where two systems or two tracks have one name (two systems for which that
     is seen only when they are loaded: the second is left out), where a cluster is lost, and where nothing at all could
@@ -71,7 +72,7 @@ def evaluate(
     _refuse_doubles([early_name(source) for source in sources], "systems")
     cut = [track if seconds is None else track.middle(seconds) for track in tracks]
     results = Results(out) if out is not None else None
-    with tqdm(total=len(sources) * len(cut), desc="scoring", unit="song") as bar:
+    with tqdm(total=len(sources) * len(cut), desc="scoring", unit="pair") as bar:
         run = _Run(sources, cut, results, bar)
         try:
             with _place(scheduler, workers, device) as place:
@@ -83,6 +84,8 @@ def evaluate(
         raise SepnbError("nothing could be scored: " + "; ".join(map(str, run.left_out)))
     table = pd.concat([scores.table(p.system.name, p.track.name) for p, scores in run.scored], ignore_index=True)
     table.attrs["left_out"] = [dict(vars(left)) for left in run.left_out]
+    notes = (f"{pair.system.name}: {note}" for pair, scores in run.scored for note in scores.notes)
+    table.attrs["notes"] = list(dict.fromkeys(notes))
     return table
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from sepnb.figures.style import INK, in_print_style, own_axes, stem_color, stem_marker
 
 FEW = 20  # songs that have room for their names
+ENOUGH = 10  # songs below which a bootstrap interval is too narrow to decide anything
 
 
 @in_print_style
@@ -79,7 +80,8 @@ def verdict(
 ) -> str:
     """Whether `a` is better than `b`, in a sentence with the figures it rests on; arguments as `paired_differences`.
 
-    An interval on one side of zero decides; one that holds zero does not, and the sentence says that, not "equal".
+    An interval on one side of zero decides, on ten songs or more; one that holds zero does not, and the sentence says
+    that, not "equal".
     """
     differences = differences.dropna()
     middle = float(differences.median()) if middle is None else middle
@@ -93,6 +95,8 @@ def verdict(
     figures = (
         f"{_signed(sign * middle)} dB of {metric} (95 % interval {_signed(interval[0])} to {_signed(interval[1])})"
     )
+    if interval[0] > 0 and len(differences) < ENOUGH:
+        return f"{first} is ahead of {second}{stem}: {figures}, on {ahead} of {songs}, too few to tell."
     if interval[0] > 0:
         return f"{first} is better than {second}{stem}: {figures}, ahead on {ahead} of {songs}."
     return f"Undecided{stem}: {first} minus {second} is {figures}, ahead on {ahead} of {songs}."

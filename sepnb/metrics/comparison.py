@@ -37,7 +37,7 @@ class Difference:
     def __str__(self) -> str:
         return (
             f"{self.a} − {self.b}: {self.median:+.2f} dB {self.metric} (95 %: {self.low:+.2f} to {self.high:+.2f}), "
-            f"ahead on {self.share:.0%} of {self.tracks} tracks"
+            f"ahead on {self.share * self.tracks:g} of {self.tracks} tracks"
         )
 
 

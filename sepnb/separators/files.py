@@ -54,7 +54,7 @@ def separate_file(separator: Separator, file: Path | str, folder: Path | str, fo
 
 
 def song_names(files: Sequence[Path]) -> list[str]:
-    """A folder's name for each file: the file's own without suffixes, numbered where it was there before.
+    """A folder's name for each file: its own without suffixes (of `SONG/mixture.wav`, SONG), numbered if it is taken.
 
     What some file system does not take is replaced (`file_name`).
     """
@@ -72,7 +72,9 @@ def song_names(files: Sequence[Path]) -> list[str]:
 
 
 def _title(file: Path) -> str:
-    return file.stem.removesuffix(".stem")
+    name = file.stem.removesuffix(".stem")
+    # In data sets the song is the folder.
+    return file.resolve().parent.name or name if name == "mixture" else name
 
 
 def _tags(separator: Separator, file: Path, source: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ Parameters are counted on the architectures. Downloads are in bytes, to the near
 files where they are known, else four bytes a parameter for the ones that are plain single-precision states.
 """
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -330,7 +331,14 @@ def _from_path(path: Path, device: str) -> Separator:
         raise SepnbError(
             f"{path} holds no model: a run of `sepnb train` has a model.json, a folder of Demucs models has .th files"
         )
-    raise SepnbError(f"no separator {str(path)!r}: it is neither a model's folder nor one of {', '.join(REGISTRY)}")
+    raise unknown(str(path))
+
+
+def unknown(name: str) -> SepnbError:
+    """What to say of a name that is neither in the registry nor a path: the likely one first, then all."""
+    near = difflib.get_close_matches(name.lower(), REGISTRY, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return SepnbError(f"no separator {name!r}{hint}: it is neither a model's folder nor one of {', '.join(REGISTRY)}")
 
 
 def _device(device: str) -> str:
