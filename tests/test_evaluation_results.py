@@ -104,8 +104,9 @@ def test_a_changed_file_is_scored_again_and_a_copied_one_is_not(root, counting, 
 
 def test_new_metrics_score_everything_again(root, counting, tmp_path, monkeypatch):
     quietly([counting], find_tracks(root), out=tmp_path / "out")
-    monkeypatch.setattr(fingerprints, "METRICS_VERSION", fingerprints.METRICS_VERSION + 1)
-    with pytest.warns(UserWarning, match="metrics was 1, is 2"):
+    now = fingerprints.METRICS_VERSION
+    monkeypatch.setattr(fingerprints, "METRICS_VERSION", now + 1)
+    with pytest.warns(UserWarning, match=f"metrics was {now}, is {now + 1}"):
         evaluate([counting], find_tracks(root), out=tmp_path / "out")
 
 
@@ -167,6 +168,9 @@ def test_a_run_that_is_killed_goes_on_where_it_was(root, tmp_path):
         times = done[digest(track.mixture())]
         assert times == 1 if track.name in finished else times in (1, 2)
     whole = evaluate([Counting(tmp_path / "other marks")], tracks)
+    # Another process has other threads; the SAR of a mixture, some 300 dB, is rounding noise.
+    for scores in (table, whole):
+        scores["SAR"] = scores["SAR"].clip(upper=80)
     pd.testing.assert_frame_equal(table, whole, rtol=0, atol=1e-6)
 
 
