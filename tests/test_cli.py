@@ -146,7 +146,7 @@ def test_separate_writes_stems_of_a_song(songs, tmp_path):
     )
     assert result.exit_code == 0, result.output
     for source in track.sources:
-        stem = audio.info(tmp_path / "small" / "mixture" / f"{source}.flac")
+        stem = audio.info(tmp_path / "small" / track.name / f"{source}.flac")
         assert (stem.rate, stem.channels, stem.samples) == (track.rate, track.channels, track.samples)
 
 
@@ -191,7 +191,7 @@ def test_a_bad_file_does_not_stop_the_good_ones(songs, tmp_path):
     assert done.returncode == 2
     assert "lyrics.mp3" in done.stderr
     assert "1 of 2 files could not be separated" in done.stderr
-    assert len(list((tmp_path / "out" / "small" / "mixture").iterdir())) == len(track.sources)
+    assert len(list((tmp_path / "out" / "small" / track.name).iterdir())) == len(track.sources)
 
 
 def test_separate_takes_options_and_writes_them_into_the_tags(songs, tmp_path):
@@ -202,7 +202,7 @@ def test_separate_takes_options_and_writes_them_into_the_tags(songs, tmp_path):
     done = sepnb("separate", mixture, "--model", tmp_path / "small", "--out", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
     written = [Path(line) for line in done.stdout.splitlines()]
-    assert written == [tmp_path / "out" / "small" / "mixture" / f"{source}.wav" for source in track.sources]
+    assert written == [tmp_path / "out" / "small" / track.name / f"{source}.wav" for source in track.sources]
     settings = json.loads(audio.tags(written[0])["comment"])["separated by"]
     assert [settings[name] for name in ("segment", "overlap", "shifts", "seed")] == [2, 0.5, 1, 3]
     assert "small: " in done.stderr  # the progress bar
