@@ -56,7 +56,6 @@ def test_a_row_for_every_system_that_does_not_fail(root):
     assert list(table.system) == ["hungry", "IRM2"]
     assert list(table.device) == ["cpu", "cpu"]  # where they computed, whatever "auto" takes
     assert (table.seconds_per_second > 0).all()
-    assert table.memory_bytes[0] > 0.9 * 50 * 2**20
 
 
 def test_a_system_that_was_here_before_is_measured_as_if_it_was_not(tmp_path, root):
