@@ -7,13 +7,16 @@ files where they are known, else four bytes a parameter for the ones that are pl
 """
 
 import difflib
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from sepnb.errors import SepnbError
 from sepnb.separators.base import Bindable, Separator
+from sepnb.separators.demucs_hub import REPOSITORIES
 from sepnb.separators.references import IRM1, IRM2, MIXTURE, MIXTURE_SHARE, SILENCE
 from sepnb.separators.wiener import MWF
 
@@ -50,90 +53,59 @@ def _reference(kind: str, about: str, bindable: Bindable) -> Entry:
     return Entry(kind, about, lambda device: bindable, parameters=0, download=0)
 
 
-def _demucs(name: str, about: str, **facts: Any) -> Entry:
-    def load(device: str) -> Separator:
-        from sepnb.separators.demucs_family import load_demucs
+def _pretrained(name: str, about: str, module: str, loader: str, **facts: Any) -> Entry:
+    """A system of the family in `module`, which has `loader` and `weight_files`."""
 
-        return load_demucs(name, device)
+    def family() -> ModuleType:
+        return importlib.import_module(f"sepnb.separators.{module}")
+
+    def load(device: str) -> Separator:
+        return getattr(family(), loader)(name, device)
 
     def cached() -> bool:
+        return all(file.cached for file in family().weight_files(name))
+
+    usual = {"sources": FOUR, "rate": 44100, "load": load, "cached": cached}
+    return Entry("pretrained", about, **(usual | facts))
+
+
+def _demucs(name: str, about: str, **facts: Any) -> Entry:
+    def cached() -> bool:  # the hub keeps its own cache
         from sepnb.separators.demucs_family import is_cached
 
         return is_cached(name)
 
-    hub = {"htdemucs": "HTDemucs", "htdemucs_ft": "HTDemucs-ft", "htdemucs_6s": "HTDemucs-6s"}
-    where = f"https://huggingface.co/adefossez/{hub.get(name, f'Demucs-{name}')}"
-    facts = {"sources": FOUR, "rate": 44100, "licence": "MIT", "where": where, **facts}
-    return Entry("pretrained", about, load, cached=cached, **facts)
+    facts = {"licence": "MIT", "where": f"https://huggingface.co/{REPOSITORIES[name]}", "cached": cached, **facts}
+    return _pretrained(name, about, "demucs_family", "load_demucs", **facts)
 
 
 def _torchaudio(name: str, about: str, **facts: Any) -> Entry:
-    def load(device: str) -> Separator:
-        from sepnb.separators.torchaudio_hdemucs import load_torchaudio
-
-        return load_torchaudio(name, device)
-
-    def cached() -> bool:
-        from sepnb.separators.torchaudio_hdemucs import weight_files
-
-        return all(file.cached for file in weight_files(name))
-
-    return Entry("pretrained", about, load, FOUR, 44100, cached=cached, **facts)
+    return _pretrained(name, about, "torchaudio_hdemucs", "load_torchaudio", **facts)
 
 
 def _open_unmix(name: str, about: str, **facts: Any) -> Entry:
-    def load(device: str) -> Separator:
-        from sepnb.separators.open_unmix import load_open_unmix
-
-        return load_open_unmix(name, device)
-
-    def cached() -> bool:
-        from sepnb.separators.open_unmix import weight_files
-
-        return all(file.cached for file in weight_files(name))
-
     # The package's own order: the Wiener filter that joins the targets sums in it.
-    return Entry("pretrained", about, load, ("vocals", "drums", "bass", "other"), 44100, cached=cached, **facts)
+    sources = ("vocals", "drums", "bass", "other")
+    return _pretrained(name, about, "open_unmix", "load_open_unmix", sources=sources, **facts)
 
 
 def _demucs_v2(name: str, about: str, **facts: Any) -> Entry:
-    def load(device: str) -> Separator:
-        from sepnb.separators.demucs_v2 import load_demucs_v2
-
-        return load_demucs_v2(name, device)
-
-    def cached() -> bool:
-        from sepnb.separators.demucs_v2 import weight_files
-
-        return all(file.cached for file in weight_files(name))
-
     facts = {"licence": "MIT", "where": "https://dl.fbaipublicfiles.com/demucs/v3.0/", **facts}
-    return Entry("pretrained", about, load, FOUR, 44100, cached=cached, **facts)
+    return _pretrained(name, about, "demucs_v2", "load_demucs_v2", **facts)
 
 
 def _spleeter(name: str, about: str, sources: tuple[str, ...]) -> Entry:
-    def load(device: str) -> Separator:
-        from sepnb.separators.spleeter import load_spleeter
-
-        return load_spleeter(name, device)
-
-    def cached() -> bool:
-        from sepnb.separators.spleeter import weight_files
-
-        return all(file.cached for file in weight_files(name))
-
-    return Entry(
-        "pretrained",
+    return _pretrained(
+        name,
         about,
-        load,
-        sources,
-        44100,
+        "spleeter",
+        "load_spleeter",
+        sources=sources,
         trained_on="Deezer's own data, no MUSDB",
         test_leak=False,  # "not trained, validated or optimized in any way with musdb18 data": the JOSS paper
         licence="MIT",  # the JOSS paper says it of the models too; the README of the code alone
         parameters=9_823_749 * len(sources),  # one U-Net a stem
         where="https://github.com/deezer/spleeter/releases/tag/v1.4.0",
-        cached=cached,
     )
 
 
