@@ -13,7 +13,7 @@ from loopback import loopback
 
 from sepnb.errors import DownloadError, SepnbError
 from sepnb.models import UNet, UNetConfig
-from sepnb.separators import REGISTRY, Bindable, facts, load_separator
+from sepnb.separators import REGISTRY, Bindable, facts, load_separator, seen_test_songs
 from sepnb.separators.listing import listing
 from sepnb.weights import BASE_VARIABLE, FOLDER_VARIABLE
 
@@ -71,6 +71,19 @@ def test_facts_are_a_table_that_a_notebook_can_show():
     assert table["test songs seen"]["umxl"] == "not stated"
     assert table["test songs seen"]["irm2"] == "–"
     assert table["parameters (M)"]["demucs"] == pytest.approx(265.679496)
+
+
+def test_systems_are_said_to_have_seen_the_test_songs_by_the_names_that_they_have_in_scores():
+    said = seen_test_songs(["mixture ÷ N", "IRM2", "MWF", "mdx_extra", "htdemucs", "umxl", "my-run"])
+    assert said == {
+        "mixture ÷ N": "–",
+        "IRM2": "knows the answer",
+        "MWF": "knows the answer",
+        "mdx_extra": "yes",
+        "htdemucs": "no",
+        "umxl": "not stated",
+        "my-run": "not stated",
+    }
 
 
 def test_systems_that_saw_the_test_songs_are_marked():

@@ -1,6 +1,6 @@
 """The registry as a table to read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -51,6 +51,19 @@ def facts(registry: Mapping[str, Entry] = REGISTRY) -> pd.DataFrame:
             "cached": entry.cached(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
+def seen_test_songs(systems: Iterable[str], registry: Mapping[str, Entry] = REGISTRY) -> dict[str, str]:
+    """Whether each system has seen MUSDB's test songs, for a column of a report's table.
+
+    `systems` are names as systems call themselves ("mixture ÷ N") or as the registry does. yes, no, or not stated, also
+    for a system of your own; – for what was not trained, and "knows the answer" for an oracle.
+    """
+    seen = facts(registry)["test songs seen"].to_dict()
+    for entry in registry.values():
+        if entry.kind != "pretrained":
+            seen[entry.load("cpu").name] = "knows the answer" if entry.kind == "oracle" else NONE
+    return {system: seen.get(system, UNKNOWN) for system in systems}
 
 
 def _row(name: str, entry: Entry) -> tuple[str, ...]:
