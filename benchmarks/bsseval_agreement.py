@@ -9,13 +9,12 @@ sources in another order, which should change nothing: it says how much of musev
 stands what rounding to 16 bits does to references that were decoded from AAC.
 """
 
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks import REAL
 from benchmarks.bsseval_cases import CASES, ESTIMATES, deviation, museval_scores
 from sepnb import audio
 from sepnb.evaluation.pairs import references_of
@@ -23,7 +22,6 @@ from sepnb.metrics import bss_eval
 from sepnb.separators import load_separator
 from sepnb.tracks import find_tracks
 
-REAL = Path(os.environ.get("SEPNB_REAL", Path(__file__).resolve().parents[2] / "shared" / "real"))
 STEMS = ("drums", "bass", "other", "vocals")
 
 

@@ -16,6 +16,7 @@ import soundfile
 import torch
 from torch import nn
 
+from benchmarks import REAL
 from benchmarks.table import Row, seconds_side_by_side, show
 from sepnb import audio
 from sepnb.models import UNet, UNetConfig
@@ -24,7 +25,6 @@ from sepnb.separators.demucs_family import load_demucs_folder, policy_for
 from sepnb.separators.engine import NetworkSeparator
 from sepnb.separators.open_unmix import BINS, HIDDEN, N_FFT, OpenUnmixSeparator
 
-REAL = Path(os.environ.get("SEPNB_REAL", Path(__file__).resolve().parents[2] / "shared" / "real"))
 TINY = REAL / "weights" / "tiny_demucs" / "af9a0947"
 RATE, SECONDS = 44100, 24.0
 SOURCES = ("drums", "bass", "other", "vocals")

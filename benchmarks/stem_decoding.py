@@ -1,15 +1,14 @@
 """Decoding a `.stem.mp4`, whole and a few seconds of it: sepnb.audio against stempeg, which calls ffmpeg."""
 
-import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import REAL
 from benchmarks.table import Row, missing_programs, seconds_alone, seconds_side_by_side, show
 from sepnb import audio
 
-REAL = Path(os.environ.get("SEPNB_REAL", Path(__file__).resolve().parents[2] / "shared" / "real"))
 CLIP = REAL / "musdb18" / "train" / "Music Delta - 80s Rock.stem.mp4"
 SONG_SECONDS = 60.0
 ROUNDS = 5

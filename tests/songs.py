@@ -27,3 +27,8 @@ def song(folder: Path, seed: int, sources: tuple[str, ...] = SOURCES, rate: int 
 
 def quietly(tracks: object, out: Path, **options: object) -> Prepared:
     return prepare(tracks, out, progress=False, **options)
+
+
+def stacked(stems: dict[str, np.ndarray]) -> np.ndarray:
+    """Stems by name as one array (sources, channels, samples)."""
+    return np.stack(list(stems.values()))

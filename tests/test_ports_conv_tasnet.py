@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from songs import stacked
 
 from sepnb.errors import SepnbError
 from sepnb.ports.checkpoints import load_into, read_package
@@ -27,10 +28,6 @@ def golden() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def network() -> ConvTasNet:
     return load_into(TINY(), read_package(PACKAGE, CLASSES)["state"], PACKAGE)
-
-
-def stacked(stems: dict[str, np.ndarray]) -> np.ndarray:
-    return np.stack(list(stems.values()))
 
 
 def test_the_network_computes_what_the_original_does(network, golden):

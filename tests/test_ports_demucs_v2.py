@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from loopback import Resource, loopback
+from songs import stacked
 
 from sepnb.errors import DownloadError, SepnbError
 from sepnb.files import checksum
@@ -33,10 +34,6 @@ def golden() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def network() -> DemucsV2:
     return load_into(TINY(), read_package(PACKAGE, CLASSES)["state"], PACKAGE)
-
-
-def stacked(stems: dict[str, np.ndarray]) -> np.ndarray:
-    return np.stack(list(stems.values()))
 
 
 def test_the_network_computes_what_the_original_does(network, golden):
