@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks import REAL
 from benchmarks.table import Row, seconds_side_by_side, show
 from sepnb import audio
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.separators import Separator
 from sepnb.separators.demucs_family import load_demucs_folder, policy_for
 from sepnb.separators.engine import NetworkSeparator
@@ -101,7 +101,7 @@ def _by_open_unmix(targets: dict[str, nn.Module]) -> Callable[[np.ndarray], np.n
 
 
 def _memory(folder: Path) -> list[Row]:
-    UNet(UNetConfig(width=4)).save(folder / "toy U-Net")
+    save(UNet(UNetConfig(width=4)), folder / "toy U-Net")
     return [
         Row(f"{minutes} min, stereo, four stems to FLAC", "GB", _peak(folder, minutes), "the limit", LIMIT, True)
         for minutes in (1, 60)

@@ -1,6 +1,7 @@
 """The command line: thin commands over the library."""
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -152,17 +153,48 @@ def prepare(
 @app.command()
 def train(
     store: Annotated[Path, typer.Argument(help="a store made by `sepnb prepare`")],
-    out: Annotated[Path, typer.Option(help="folder of the run")],
-    recipe: Annotated[str, typer.Option(help="named settings")] = "toy-minute",
+    out: Annotated[Path, typer.Option(help="folder of the run, or of a ladder's runs")],
+    recipe: Annotated[str, typer.Option(help="named settings: toy-minute, toy-3s, toy-30s, compact")] = "toy-minute",
+    songs: Annotated[int | None, typer.Option(min=1, help="train on the first so many songs only")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with an unfinished run")] = False,
+    stop_after: Annotated[str | None, typer.Option(help="save and stop after 11h30, 90m or 45s")] = None,
+    mirror: Annotated[Path | None, typer.Option(help="second folder for checkpoints, on Drive say")] = None,
+    ladder: Annotated[str | None, typer.Option(help="more and more songs and epochs: report, short, demo")] = None,
     device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one")] = Device.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="the history, or the ladder's table, as JSON")] = False,
 ) -> None:
-    """Train the toy U-Net on a store."""
+    """Train a network on a store; on several GPUs with accelerate launch -m sepnb.cli train …"""
+    from dataclasses import replace
+
     import torch
 
+    from sepnb.files import read_json
+    from sepnb.training import find_recipe, read_history
     from sepnb.training import train as train_run
+    from sepnb.training.budget import read_duration
+    from sepnb.training.ladder import find_ladder, run_ladder
 
+    if ladder is not None and (songs is not None or epochs is not None):
+        raise SepnbError("--ladder says itself how many songs and epochs: leave out --songs and --epochs")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.auto else device.value
-    print(train_run(store, out, recipe, chosen))
+    settings = {key: value for key, value in (("songs", songs), ("epochs", epochs)) if value is not None}
+    wanted = replace(find_recipe(recipe), **settings)
+    seconds = None if stop_after is None else read_duration(stop_after)
+    with _plain_warnings():
+        if ladder is not None:
+            table = run_ladder(store, out, ladder, wanted, chosen, resume=resume, stop_after=seconds, mirror=mirror)
+            finished, text = len(table) == len(find_ladder(ladder)), table.round(3).to_string(index=False)
+        else:
+            run = train_run(store, out, wanted, chosen, resume=resume, stop_after=seconds, mirror=mirror)
+            finished, text = read_json(run / "history.json")["finished"], str(run)
+    if not _is_main_process():
+        return
+    if as_json:
+        text = (table if ladder is not None else read_history(run)).to_json(orient="records", indent=2)
+    print(text)
+    if not finished:
+        print("sepnb: stopped before its end; the same command with --resume goes on", file=sys.stderr)
 
 
 @app.command()
@@ -300,6 +332,11 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
+def _is_main_process() -> bool:
+    """Whether this process speaks for all that `accelerate launch` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _seconds_or_word(text: str) -> str | float:
     try:
         return float(text)
@@ -319,7 +356,8 @@ def main() -> None:
     try:
         app()
     except SepnbError as error:
-        print(f"sepnb: {'; '.join(line.strip() for line in str(error).splitlines())}", file=sys.stderr)
+        if _is_main_process():
+            print(f"sepnb: {'; '.join(line.strip() for line in str(error).splitlines())}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -4,22 +4,28 @@ import importlib.util
 import os
 import random
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import psutil
 import torch
 
 from sepnb import archive, musdb_downloads
 from sepnb.band import make_band
 from sepnb.errors import SepnbError
 from sepnb.figures.gallery import Gallery
+from sepnb.files import read_json
 from sepnb.separators import REGISTRY
 from sepnb.store import Store, prepare
 from sepnb.tracks import Tracks, find_tracks
-from sepnb.training import train
+from sepnb.training import Recipe, find_recipe, read_recipe, train
+from sepnb.training.budget import fit_budget, read_duration
+from sepnb.training.ladder import find_ladder, run_ladder
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,9 @@ class Profile:
     about: str
     # The store's excerpt of each song, in seconds.
     excerpt: float
-    # What notebook 02 trains.
+    # What notebook 02 trains, and the ladder that it climbs with it.
     recipe: str
+    ladder: str
     # Songs that notebook 04 scores, and seconds of each: the literature's 50 songs, in cuts that a free GPU can afford.
     score_songs: int
     score_seconds: float
@@ -44,9 +51,9 @@ STORY = ("spleeter-4stems", "umxhq", "tasnet", "demucs48_hq", "hdemucs_high_musd
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("demo", "the synthetic band", 30.0, "toy-minute", 3, 10.0, ()),
-        Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", 10, 7.0, STORY),
-        Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", 50, 30.0, STORY),
+        Profile("demo", "the synthetic band", 30.0, "toy-minute", "demo", 3, 10.0, ()),
+        Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", "short", 10, 7.0, STORY),
+        Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", "report", 50, 30.0, STORY),
     )
 }
 
@@ -54,6 +61,9 @@ PROFILES = {
 BAND = {"train": 8, "valid": 2, "test": 3}
 BAND_SECONDS = 32.0
 SEED = 2018
+
+# On Colab, training stops and saves so long after the runtime began: half an hour before it may end.
+COLAB_SECONDS = 11.5 * 3600
 
 # Under the data folder, and for MUSDB18-HQ also on Drive.
 SAMPLE_FOLDER = "musdb18-7s"
@@ -72,6 +82,8 @@ class Lab:
     drive: Path | None
     # Of MUSDB18-HQ, where it is not there and this many training songs of it are to be fetched.
     songs: int | None = None
+    # When it was opened, in seconds of the clock.
+    opened: float = field(default_factory=time.time)
 
     @cached_property
     def data(self) -> Path:
@@ -152,10 +164,62 @@ class Lab:
         part = "" if self.songs is None else f"-{self.songs}-songs"
         return f"{self.profile.name}{part}-{excerpt:g}s"
 
-    def run(self, recipe: str | None = None) -> Path:
-        """The folder of the profile's training run; trained at first use."""
-        recipe, store = recipe or self.profile.recipe, self.store()
-        return train(store, self.home / "build" / "runs" / f"{store.path.name}-{recipe}", recipe, self.device)
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until training had better stop and save; None: as long as it takes.
+
+        On Colab, 11 h 30 after the runtime began, which Google ends after 12 h at the latest. SEPNB_STOP_AFTER (as in
+        90m or 8h) says so for any place, from the lab's opening.
+        """
+        asked = os.environ.get("SEPNB_STOP_AFTER")
+        if asked:
+            return max(0.0, self.opened + read_duration(asked) - time.time())
+        if self.place != "Colab":
+            return None
+        # The first process of the container: the machine itself may have been up for longer.
+        return max(0.0, psutil.Process(1).create_time() + COLAB_SECONDS - time.time())
+
+    def run(self, recipe: Recipe | str | None = None, store: Store | None = None, minutes: float | None = None) -> Path:
+        """The folder of a training run of a recipe, the profile's without one; trained at first use.
+
+        An interrupted run goes on where it was, also on a fresh machine where there is a Drive: checkpoints and results
+        are copied there. Runs are told apart by store and recipe's name. minutes: as many epochs as fit into them, by
+        the step's time measured here when the run is begun. `time_left` may stop it before its end, which is said.
+        """
+        store = store or self.store()
+        recipe = self._recipe(recipe)
+        name = f"{store.path.name}-{recipe.name}" + ("" if minutes is None else f"-{minutes:g}-minutes")
+        out, mirror = self._run_folders(name)
+        if minutes is not None:
+            begun = [folder for folder in (out, mirror) if folder and (folder / "history.json").is_file()]
+            # How many epochs fit is measured once: the run that is gone on with must stay the same.
+            fitted = read_recipe(begun[0]) if begun else fit_budget(recipe, store, minutes, self.device)
+            recipe = replace(recipe, epochs=fitted.epochs, steps_per_epoch=fitted.steps_per_epoch)
+        run = train(store, out, recipe, self.device, resume=True, stop_after=self.time_left, mirror=mirror)
+        if not read_json(run / "history.json")["finished"]:
+            print(f"{name}: the time is up and all is saved; run this again in a new session, and it goes on")
+        return run
+
+    def ladder(self, recipe: Recipe | str | None = None) -> pd.DataFrame:
+        """The profile's ladder with a recipe, the profile's without one: a row a rung, each trained at first use.
+
+        As with `run`, what was interrupted goes on. `sepnb.training.ladder` says what the columns are.
+        """
+        store, recipe = self.store(), self._recipe(recipe)
+        out, mirror = self._run_folders(f"{store.path.name}-{recipe.name}-ladder")
+        rungs = find_ladder(self.profile.ladder)
+        table = run_ladder(store, out, rungs, recipe, self.device, stop_after=self.time_left, mirror=mirror)
+        if len(table) < len(rungs):
+            print(f"{len(table)} of {len(rungs)} rungs: the time is up and all is saved; run this again to go on")
+        return table
+
+    def _recipe(self, recipe: Recipe | str | None) -> Recipe:
+        recipe = recipe or self.profile.recipe
+        return find_recipe(recipe) if isinstance(recipe, str) else recipe
+
+    def _run_folders(self, name: str) -> tuple[Path, Path | None]:
+        """Where a run is trained, and where a copy of it outlives a disconnect."""
+        return self.home / "build" / "runs" / name, self.drive / "runs" / name if self.drive else None
 
     def check(self, name: str, answer: object, right: Callable[[object], bool], hint: str) -> None:
         """Say whether an exercise's answer is right, and where to look if not; None is an answer not yet given."""

@@ -240,3 +240,132 @@ def test_empty_batches_are_refused(store):
         Batches(store, 0.0, 4)
     with pytest.raises(StoreError, match="empty"):
         Batches(store, 1.0, 0)
+
+
+# --- some of the songs, part of a batch ------------------------------------------------------------------------------
+
+
+def test_only_the_first_songs_of_a_subset(store):
+    batches = Batches(store, 0.5, 64, songs=2)
+    assert [store.entries[i].name for i in batches.songs] == [
+        entry.name for entry in store.entries if entry.subset == "train"
+    ][:2]
+    assert set(batches.plan(0).songs.ravel()) == {0, 1}
+    with pytest.raises(StoreError, match="has 3 songs in the subset 'train', not 4"):
+        Batches(store, 0.5, 4, songs=4)
+    with pytest.raises(StoreError, match="songs differ"):
+        Batches(store, 0.5, 64, songs=1).load_state_dict(batches.state_dict())
+
+
+EVERYTHING = Augment(speed=(0.8, 1.25), eq_db=6.0, mute=0.2, drive=0.5, reverb=0.5, mono=0.5)
+
+
+@pytest.mark.parametrize("augment", [Augment(), EVERYTHING], ids=["default", "everything"])
+def test_parts_together_are_the_whole_batch(store, augment):
+    whole = Batches(store, 0.2, 6, augment=augment)
+    parts = [Batches(store, 0.2, 6, augment=augment, part=(k, 3)) for k in range(3)]
+    for _ in range(4):
+        expected = next(whole)
+        for k, part in enumerate(parts):
+            mine = next(part)
+            assert mine.shape[0] == 2
+            assert torch.equal(mine, expected[k::3])
+    # A run may go on with another number of processes.
+    parts[0].load_state_dict(whole.state_dict())
+
+
+def test_parts_that_cannot_be_are_refused(store):
+    for part in ((0, 3), (2, 2), (-1, 2)):
+        with pytest.raises(StoreError, match="no part"):
+            Batches(store, 0.5, 4, part=part)
+
+
+def test_a_description_names_the_songs_and_places_of_a_batch(store):
+    batches = Batches(store, 0.5, 4)
+    described = batches.describe(3)
+    for _ in range(3):
+        next(batches)
+    for example, said in zip(next(batches).numpy(), described, strict=True):
+        for s, source in enumerate(store.sources):
+            name, start, _, _ = where(store, example[s], s)
+            assert said[source] == {"song": name, "start": round(start / RATE, 3)}
+    json.dumps(described)
+
+
+# --- augmentation that is off by default -----------------------------------------------------------------------------
+
+
+def test_what_is_off_changes_nothing_and_what_is_on_changes_only_itself(store):
+    plain, loud = Batches(store, 0.5, 8).plan(0), Batches(store, 0.5, 8, augment=EVERYTHING).plan(0)
+    assert plain.speeds is None
+    assert plain.effects is None
+    np.testing.assert_array_equal(plain.songs, loud.songs)
+    np.testing.assert_array_equal(plain.swapped, loud.swapped)
+    sounding = loud.factors != 0
+    np.testing.assert_array_equal(plain.factors[sounding], loud.factors[sounding])
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_resident_store_sounds_the_same_with_every_effect(store, device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    for seconds in (0.05, 0.5):
+        mapped = Batches(store, seconds, 4, augment=EVERYTHING)
+        resident = Batches(store, seconds, 4, augment=EVERYTHING, device=device, resident=True)
+        for _ in range(6):
+            torch.testing.assert_close(next(mapped), next(resident).cpu(), atol=2e-6, rtol=1e-4)
+
+
+def test_effects_are_the_same_however_many_threads_make_them(store):
+    one = Batches(store, 0.3, 4, augment=EVERYTHING, threads=1, ahead=0)
+    two = Batches(store, 0.3, 4, augment=EVERYTHING, threads=3, ahead=6)
+    for _ in range(6):
+        assert torch.equal(next(one), next(two))
+
+
+def test_the_state_with_effects_goes_through_json(store):
+    state = json.loads(json.dumps(Batches(store, 0.5, 4, augment=EVERYTHING).state_dict()))
+    Batches(store, 0.5, 4, augment=EVERYTHING).load_state_dict(state)
+    with pytest.raises(StoreError, match="augment differ"):
+        Batches(store, 0.5, 4).load_state_dict(state)
+
+
+def test_speed_plays_a_song_faster_or_slower(tmp_path):
+    """A tone's frequency is multiplied by the factor, and stems of a song that is not remixed keep together."""
+    time = np.arange(4 * RATE) / RATE
+    tone = np.stack([0.5 * np.sin(2 * np.pi * 400 * time)] * 2).astype(np.float32)
+    for source in SOURCES:
+        audio.write(tmp_path / "tracks" / "train" / "tone" / f"{source}.wav", tone, RATE, subtype="32f")
+    store = prepare(tmp_path / "tracks", tmp_path / "store", progress=False).store
+    augment = Augment(remix=0.5, gain_db=(0.0, 0.0), swap=0.0, polarity=0.0, speed=(0.7, 1.4))
+    batches = Batches(store, 1.0, 16, augment=augment)
+    plan, stems = batches.plan(0), next(batches).numpy()
+    frequencies = np.abs(np.fft.rfft(stems[:, :, 0] * np.hanning(RATE))).argmax(axis=-1)  # bins of 1 Hz
+    np.testing.assert_allclose(frequencies, 400 * plan.speeds, atol=1)
+    # On straight lines, a tone of a twentieth of the rate is as loud as it was, to a hundredth.
+    assert np.sqrt((stems**2).mean(axis=-1)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
+    together = (plan.starts == plan.starts[:, :1]).all(axis=1)
+    assert 0 < together.sum() < 16
+    assert (plan.speeds[together] == plan.speeds[together, :1]).all()
+    assert all((stems[b, 0] == stems[b, 1]).all() for b in np.flatnonzero(together))
+    assert len(np.unique(plan.speeds[~together])) == 3 * (~together).sum()
+
+
+def test_a_faster_chunk_stays_within_its_song(store):
+    # Chunks of 1 s at up to 2.9 times the speed are made of nearly all of the longest song.
+    batches = Batches(store, 1.0, 200, augment=Augment(speed=(2.5, 2.9)), resident=False)
+    plan = batches.plan(0)
+    longest = plan.songs == batches.songs.index(store.index("B"))
+    ends = plan.starts + np.floor((RATE - 1) * plan.speeds) + 2
+    assert (ends[longest] <= 3 * RATE).all()
+    assert plan.starts[longest].max() > 0.05 * RATE
+    assert (plan.starts[~longest] == 0).all()
+
+
+def test_mute_silences_stems_but_never_a_whole_example(store):
+    batches = Batches(store, 0.2, 400, augment=Augment(mute=0.6))
+    silent = batches.plan(0).factors == 0
+    assert not silent.all(axis=1).any()
+    assert silent.mean() == pytest.approx(0.6 * 2 / 3, abs=0.04)
+    np.testing.assert_array_equal(~next(batches).numpy().any(axis=(2, 3)), silent)
+    assert not (Batches(store, 0.2, 50, augment=Augment(mute=1.0)).plan(0).factors == 0).all(axis=1).any()

@@ -1,6 +1,7 @@
 """The command line: every command has help, does its work, and says in one line what a user can mend."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,14 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from loopback import Resource, loopback
+from songs import quietly, song
 from typer.testing import CliRunner
 
 from sepnb import audio
 from sepnb.cli import app
-from sepnb.models import UNet, UNetConfig
+from sepnb.errors import SepnbError
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.store import Store
 from sepnb.tracks import find_tracks
+from sepnb.training import ladder as ladder_module
+from sepnb.training import read_history, read_recipe
+from sepnb.training.ladder import Rung
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 COMMANDS = ["course", "band", "download", "prepare", "train", "probe", "separate", "evaluate", "models"]
 runner = CliRunner()
 
@@ -61,6 +68,87 @@ def test_prepare_makes_a_store_and_reports_as_json(songs, tmp_path):
     assert len(report["made"]) == 3
     store = Store(tmp_path / "store")
     assert all(entry.samples == 2 * store.rate for entry in store.entries)
+
+
+@pytest.fixture(scope="module")
+def mono_store(tmp_path_factory) -> Path:
+    """A small store of two stems, mono at 8 kHz: two songs to train on, one to validate."""
+    folder = tmp_path_factory.mktemp("mono")
+    for number, name in enumerate(("train/A", "train/B", "valid/C")):
+        song(folder / "songs" / name, number, ("vocals", "accompaniment"), seconds=4.0, channels=1)
+    return quietly(folder / "songs", folder / "store").store.path
+
+
+def test_train_takes_songs_and_epochs_and_reports_as_json(mono_store, tmp_path):
+    run = tmp_path / "run"
+    command = ["train", str(mono_store), "--out", str(run), "--songs", "1", "--epochs", "2", "--device", "cpu"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == str(run)
+    recipe = read_recipe(run)
+    assert (recipe.name, recipe.songs, recipe.epochs) == ("toy-minute", 1, 2)
+    again = runner.invoke(app, [*command, "--json"])  # it is finished: nothing is trained
+    assert [row["epoch"] for row in json.loads(again.stdout)] == [1, 2]
+
+
+def test_train_stops_in_time_and_goes_on_when_asked(mono_store, tmp_path):
+    run, mirror = tmp_path / "run", tmp_path / "drive" / "run"
+    command = ["train", str(mono_store), "--out", str(run), "--epochs", "1", "--mirror", str(mirror)]
+    stopped = runner.invoke(app, [*command, "--stop-after", "0s"])
+    assert stopped.exit_code == 0, stopped.output
+    assert "the same command with --resume goes on" in stopped.stderr
+    refused = runner.invoke(app, command)
+    assert "--resume" in str(refused.exception)
+    done = runner.invoke(app, [*command, "--resume", "--stop-after", "1h30"])
+    assert done.exit_code == 0, done.output
+    assert "goes on" not in done.stderr
+    assert len(read_history(run)) == len(read_history(mirror)) == 1
+
+
+def test_train_climbs_a_ladder(mono_store, tmp_path, monkeypatch):
+    monkeypatch.setitem(ladder_module.LADDERS, "report", (Rung(1, 1), Rung(2, 2)))
+    command = ["train", str(mono_store), "--out", str(tmp_path), "--ladder", "report"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "valid_sdr_vocals" in result.stdout
+    rows = json.loads(runner.invoke(app, [*command, "--json"]).stdout)
+    assert [(row["songs"], row["epochs"]) for row in rows] == [(1, 1), (2, 2)]
+    refused = runner.invoke(app, [*command, "--epochs", "3"])
+    assert "leave out --songs and --epochs" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--recipe", "toy-5s"], "no recipe 'toy-5s'; there are toy-minute"),
+        (["--songs", 9], "has 2 songs in the subset 'train', not 9"),
+        (["--stop-after", "a while"], "'a while' is no duration: write it as in 11h30"),
+        (["--ladder", "rope"], "no ladder 'rope'; there are report"),
+    ],
+)
+def test_what_train_cannot_do_is_said_in_a_sentence(mono_store, tmp_path, options, said):
+    result = runner.invoke(app, ["train", str(mono_store), "--out", str(tmp_path / "run"), *map(str, options)])
+    assert isinstance(result.exception, SepnbError)
+    assert said in str(result.exception)
+
+
+def test_train_under_accelerate_speaks_once(mono_store, tmp_path):
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sepnb.cli", "train", str(mono_store)]
+    command = [*launch, "--out", str(tmp_path / "run"), "--epochs", "1", "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(str(tmp_path / "run")) == 1
+    assert json.loads((tmp_path / "run" / "history.json").read_text())["processes"] == 2
 
 
 def test_evaluate_writes_a_folder_of_scores_and_goes_on_from_it(songs, tmp_path):
@@ -184,7 +272,7 @@ def test_download_fetches_some_songs_and_says_what_it_cannot(tmp_path, capsys):
 
 def test_a_bad_file_does_not_stop_the_good_ones(songs, tmp_path):
     track = find_tracks(songs)[0]
-    UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4)).save(tmp_path / "small")
+    save(UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4)), tmp_path / "small")
     (tmp_path / "lyrics.mp3").write_text("These are words.")
     good = next(path for path in track.files if path.stem == "mixture")
     done = sepnb("separate", tmp_path / "lyrics.mp3", good, "--model", tmp_path / "small", "--out", tmp_path / "out")
@@ -196,7 +284,7 @@ def test_a_bad_file_does_not_stop_the_good_ones(songs, tmp_path):
 
 def test_separate_takes_options_and_writes_them_into_the_tags(songs, tmp_path):
     track = find_tracks(songs)[0]
-    UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4)).save(tmp_path / "small")
+    save(UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4)), tmp_path / "small")
     mixture = next(path for path in track.files if path.stem == "mixture")
     options = ["--segment", 2, "--overlap", 0.5, "--shifts", 1, "--seed", 3, "--batch", 2, "--device", "cpu"]
     done = sepnb("separate", mixture, "--model", tmp_path / "small", "--out", tmp_path / "out", *options)
@@ -212,7 +300,7 @@ def test_separate_takes_options_and_writes_them_into_the_tags(songs, tmp_path):
 
 
 def test_separate_warns_in_one_line_without_code(tmp_path):
-    UNet(UNetConfig(sources=("a", "b"), rate=8000, width=4)).save(tmp_path / "loud")
+    save(UNet(UNetConfig(sources=("a", "b"), rate=8000, width=4)), tmp_path / "loud")
     audio.write(tmp_path / "song.wav", 40 * np.ones((2, 8000), np.float32), 8000, "32f")
     done = sepnb("separate", tmp_path / "song.wav", "--model", tmp_path / "loud", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr

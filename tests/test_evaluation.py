@@ -11,7 +11,7 @@ from sepnb import audio
 from sepnb.errors import DownloadError, SepnbError
 from sepnb.evaluation import SCORES, evaluate, local, pairs, scoring, systems
 from sepnb.metrics import frame_sdr, medians
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.tracks import find_tracks
 
 
@@ -302,7 +302,7 @@ def test_a_process_that_dies_leaves_nothing_out(tracks, monkeypatch):
 
 def test_two_runs_of_one_name_are_refused_before_anything_is_done(tracks, tmp_path):
     for folder in ("one", "two"):
-        UNet(UNetConfig(sources=tracks.sources, channels=1, rate=RATE, width=4)).save(tmp_path / folder / "net")
+        save(UNet(UNetConfig(sources=tracks.sources, channels=1, rate=RATE, width=4)), tmp_path / folder / "net")
     with pytest.raises(SepnbError, match="two systems are called 'net'"):
         evaluate(["silence", tmp_path / "one" / "net", tmp_path / "two" / "net"], tracks)
 

@@ -14,7 +14,7 @@ from songs import song
 
 from sepnb.errors import DownloadError, SepnbError
 from sepnb.evaluation import SCORES, cluster, evaluate
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.tracks import find_tracks
 
 distributed = pytest.importorskip("distributed")
@@ -49,7 +49,7 @@ def same(one: pd.DataFrame, two: pd.DataFrame) -> None:
 def test_the_same_rows_as_on_this_machine(local_cluster, tracks, tmp_path):
     """A network by its folder, names, and an object: same rows, same order, within a millionth of a decibel."""
     track = tracks[0]
-    UNet(UNetConfig(sources=track.sources, channels=1, rate=track.rate, width=4)).save(tmp_path / "small")
+    save(UNet(UNetConfig(sources=track.sources, channels=1, rate=track.rate, width=4)), tmp_path / "small")
     systems = ["mixture/n", str(tmp_path / "small"), Counting(tmp_path / "marks"), "irm2"]
     here = evaluate(systems, tracks[:3])
     there = evaluate(systems, tracks[:3], scheduler=local_cluster.scheduler_address)
@@ -108,9 +108,9 @@ def test_a_folder_with_new_weights_is_loaded_again(local_cluster, tracks, tmp_pa
     """Workers outlive runs, and keep separators: not those of a folder that holds other weights now."""
     track, address = tracks[0], local_cluster.scheduler_address
     config = UNetConfig(sources=track.sources, channels=1, rate=track.rate, width=4)
-    UNet(config).save(tmp_path / "small")
+    save(UNet(config), tmp_path / "small")
     before = evaluate([tmp_path / "small"], tracks[:1], scheduler=address)
-    UNet(config).save(tmp_path / "small")
+    save(UNet(config), tmp_path / "small")
     after = evaluate([tmp_path / "small"], tracks[:1], scheduler=address)
     same(evaluate([tmp_path / "small"], tracks[:1]), after)
     assert not before.SDR.equals(after.SDR)
@@ -118,7 +118,7 @@ def test_a_folder_with_new_weights_is_loaded_again(local_cluster, tracks, tmp_pa
 
 def test_relative_paths_mean_the_same_to_workers_in_other_folders(local_cluster, tracks, tmp_path, monkeypatch):
     track = tracks[0]
-    UNet(UNetConfig(sources=track.sources, channels=1, rate=track.rate, width=4)).save(tmp_path / "small")
+    save(UNet(UNetConfig(sources=track.sources, channels=1, rate=track.rate, width=4)), tmp_path / "small")
     expected = evaluate([tmp_path / "small"], tracks[:2])
     monkeypatch.chdir(tmp_path)
     there = evaluate(["small"], find_tracks("songs")[:2], scheduler=local_cluster.scheduler_address)

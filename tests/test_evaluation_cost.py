@@ -8,7 +8,7 @@ import pytest
 from songs import RATE, noise
 
 from sepnb.evaluation import costs, measure_cost
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.separators import load_separator
 from sepnb.tracks import find_tracks
 
@@ -62,7 +62,7 @@ def test_a_system_that_was_here_before_is_measured_as_if_it_was_not(tmp_path, ro
     """Its weights count, and what an earlier separation left to this process does not hide what it takes."""
     track = find_tracks(root)[0]
     config = UNetConfig(sources=track.sources, channels=2, rate=track.rate, width=64)
-    UNet(config).save(tmp_path / "wide")
+    save(UNet(config), tmp_path / "wide")
     weights = (tmp_path / "wide" / "weights.safetensors").stat().st_size
     held = load_separator(tmp_path / "wide")
     held(track.mixture(), track.rate)

@@ -17,7 +17,7 @@ from songs import song
 
 from sepnb.errors import DownloadError, SepnbError
 from sepnb.evaluation import evaluate, fingerprints, systems
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.tracks import find_tracks
 
 NAMES = ("a", "b", "c", "d")
@@ -261,7 +261,7 @@ def no_weights(name, device):
 
 def test_what_is_finished_stays_when_the_weights_are_gone(root, tmp_path, monkeypatch):
     tracks, out = find_tracks(root), tmp_path / "out"
-    UNet(UNetConfig(sources=tracks.sources, channels=1, rate=tracks[0].rate, width=4)).save(tmp_path / "net")
+    save(UNet(UNetConfig(sources=tracks.sources, channels=1, rate=tracks[0].rate, width=4)), tmp_path / "net")
     before = quietly(["silence", tmp_path / "net"], tracks[:2], out=out)
     load = systems.load_separator
     monkeypatch.setattr(

@@ -3,18 +3,22 @@
 import dataclasses
 import shutil
 import sys
+import time
 import types
 from importlib.machinery import ModuleSpec
 
+import psutil
 import pytest
 from loopback import Resource, loopback
 from test_downloads import musdb_zip
 
 from sepnb import lab as lab_module
 from sepnb.errors import SepnbError
+from sepnb.files import read_json
 from sepnb.lab import PROFILES, open_lab
 from sepnb.separators import REGISTRY
-from sepnb.training.recipes import find_recipe
+from sepnb.training import Recipe, find_recipe, read_recipe
+from sepnb.training.ladder import LADDERS, Rung, find_ladder
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +26,7 @@ def small_band(monkeypatch):
     """A band of three short songs, and no settings from outside."""
     monkeypatch.setattr(lab_module, "BAND", {"train": 1, "valid": 1, "test": 1})
     monkeypatch.setattr(lab_module, "BAND_SECONDS", 3.0)
-    for name in ("SEPNB_PROFILE", "SEPNB_HOME", "SEPNB_DATA", "SEPNB_DRIVE"):
+    for name in ("SEPNB_PROFILE", "SEPNB_HOME", "SEPNB_DATA", "SEPNB_DRIVE", "SEPNB_STOP_AFTER"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -66,8 +70,14 @@ def test_data_and_store_are_made_at_first_use(tmp_path):
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-def test_every_profile_names_a_recipe_that_is_there(profile):
+def test_every_profile_names_a_recipe_and_a_ladder_that_are_there(profile):
     assert find_recipe(profile.recipe).name == profile.recipe
+    assert find_ladder(profile.ladder)
+
+
+def test_the_demos_songs_are_enough_for_its_ladder(monkeypatch):
+    monkeypatch.undo()
+    assert max(rung.songs for rung in find_ladder(PROFILES["demo"].ladder)) == lab_module.BAND["train"]
 
 
 def test_the_profile_is_the_best_whose_data_is_there(tmp_path, monkeypatch):
@@ -176,3 +186,91 @@ def test_scores_outlive_a_disconnect_where_there_is_a_drive(tmp_path, colab, mon
     assert open_lab("04", profile="demo", home=tmp_path, drive=False).scores == tmp_path / "build" / "scores" / "demo"
     kept = open_lab("04", profile="full", songs=20, home=tmp_path / "home").scores
     assert kept == tmp_path / "drive" / "MyDrive" / "sepnb" / "scores" / "full-20-songs"
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+TINY = Recipe(
+    "tiny",
+    epochs=2,
+    steps_per_epoch=2,
+    seconds=0.5,
+    batch_size=2,
+    settings={"width": 2, "n_fft": 512, "hop": 256},
+    valid_chunks=2,
+)
+
+
+def test_a_run_is_trained_at_first_use_and_kept_by_recipe(tmp_path):
+    lab = open_lab("02", profile="demo", home=tmp_path)
+    run = lab.run(TINY)
+    assert run == tmp_path / "build" / "runs" / "demo-30s-tiny"
+    written = (run / "weights.safetensors").stat().st_mtime_ns
+    assert lab.run(TINY) == run
+    assert (run / "weights.safetensors").stat().st_mtime_ns == written
+    other = lab.run(dataclasses.replace(TINY, name="tiny-other", seed=1), store=lab.store(excerpt=1.0))
+    assert other.name == "demo-1s-tiny-other"
+
+
+def test_after_a_disconnect_training_picks_up_where_it_was(tmp_path, colab, monkeypatch, capsys):
+    home = tmp_path / "content"
+    uninterrupted = open_lab("02", profile="demo", home=tmp_path / "whole", drive=False).run(TINY)
+    monkeypatch.setenv("SEPNB_STOP_AFTER", "0s")
+    run = open_lab("02", profile="demo", home=home).run(TINY)
+    assert not read_json(run / "history.json")["finished"]
+    assert "the time is up and all is saved" in capsys.readouterr().out
+
+    shutil.rmtree(home)  # the runtime is gone, Drive is not
+    monkeypatch.delenv("SEPNB_STOP_AFTER")
+    run = open_lab("02", profile="demo", home=home).run(TINY)
+    history = read_json(run / "history.json")
+    assert history["finished"]
+    assert len(history["sessions"]) == 2, "it went on, and did not begin again"
+    assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
+    kept = tmp_path / "drive" / "MyDrive" / "sepnb" / "runs" / run.name
+    assert (kept / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+
+    shutil.rmtree(home)  # and once more: a finished run is not trained again
+    monkeypatch.setattr("sepnb.training.loop.gradient", lambda *_: pytest.fail("trained again"))
+    assert (open_lab("02", profile="demo", home=home).run(TINY) / "history.csv").is_file()
+
+
+def test_a_run_for_so_many_minutes_is_measured_once(tmp_path, monkeypatch):
+    lab = open_lab("02", profile="demo", home=tmp_path)
+    budgets = []
+
+    def fit(recipe, store, minutes, device):
+        budgets.append(minutes)
+        return dataclasses.replace(recipe, epochs=len(budgets))
+
+    monkeypatch.setattr(lab_module, "fit_budget", fit)
+    run = lab.run(TINY, minutes=0.5)
+    assert run.name == "demo-30s-tiny-0.5-minutes"
+    assert lab.run(TINY, minutes=0.5) == run
+    assert (budgets, read_recipe(run).epochs) == ([0.5], 1)
+    with pytest.raises(SepnbError, match="finished run with another recipe"):
+        lab.run(dataclasses.replace(TINY, seed=5), minutes=0.5)
+
+
+def test_the_ladder_of_the_profile(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(LADDERS, "demo", (Rung(1, 1),))
+    lab = open_lab("02", profile="demo", home=tmp_path)
+    monkeypatch.setenv("SEPNB_STOP_AFTER", "0s")
+    assert len(lab.ladder(TINY)) == 0
+    assert "0 of 1 rungs: the time is up" in capsys.readouterr().out
+    monkeypatch.delenv("SEPNB_STOP_AFTER")
+    table = lab.ladder(TINY)
+    assert list(table["songs"]) == [1]
+    assert table["run"][0] == str(tmp_path / "build" / "runs" / "demo-30s-tiny-ladder" / "01-songs-01-epochs")
+
+
+def test_training_stops_before_colab_does(tmp_path, colab, monkeypatch):
+    lab = open_lab("02", profile="demo", home=tmp_path)
+    age = time.time() - psutil.Process(1).create_time()
+    assert lab.time_left == pytest.approx(max(0.0, 11.5 * 3600 - age), abs=60)
+    monkeypatch.setenv("SEPNB_STOP_AFTER", "90m")
+    assert lab.time_left == pytest.approx(5400, abs=60)
+
+
+def test_elsewhere_training_takes_as_long_as_it_takes(tmp_path):
+    assert open_lab("02", profile="demo", home=tmp_path).time_left is None

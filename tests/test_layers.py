@@ -18,6 +18,8 @@ LAYERS = {
     "sepnb.figures.gallery": 3,
     "sepnb.batches": 2,
     "sepnb.loading": 2,
+    "sepnb.augment": 1,
+    "sepnb.effects": 1,
     "sepnb.separators": 2,
     "sepnb.models": 2,
     "sepnb.ports": 2,

@@ -12,7 +12,7 @@ import torch
 from loopback import loopback
 
 from sepnb.errors import DownloadError, SepnbError
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.separators import REGISTRY, Bindable, facts, load_separator, seen_test_songs
 from sepnb.separators.listing import listing
 from sepnb.weights import BASE_VARIABLE, FOLDER_VARIABLE
@@ -179,7 +179,7 @@ def test_an_unknown_name_is_answered_with_those_there_are():
 
 
 def test_a_runs_folder_is_a_separator(tmp_path):
-    UNet(UNetConfig(sources=("a", "b"), rate=16000, n_fft=512, hop=256, width=4)).save(tmp_path / "run")
+    save(UNet(UNetConfig(sources=("a", "b"), rate=16000, n_fft=512, hop=256, width=4)), tmp_path / "run")
     separator = load_separator(tmp_path / "run")
     assert (separator.name, separator.sources, separator.rate) == ("run", ("a", "b"), 16000)
 
@@ -220,7 +220,7 @@ def test_a_folder_of_neither_is_refused(tmp_path):
 
 
 def test_auto_takes_what_there_is_and_a_missing_gpu_is_said(tmp_path, monkeypatch):
-    UNet(UNetConfig(sources=("a", "b"), rate=16000, n_fft=512, hop=256, width=4)).save(tmp_path / "run")
+    save(UNet(UNetConfig(sources=("a", "b"), rate=16000, n_fft=512, hop=256, width=4)), tmp_path / "run")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert load_separator(tmp_path / "run", device="auto").device == "cpu"
     with pytest.raises(SepnbError, match="no GPU is there"):

@@ -9,7 +9,7 @@ from songs import noise
 
 from sepnb import audio
 from sepnb.errors import SepnbError
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.separators import load_separator, separate
 from sepnb.separators.base import describe
 from sepnb.separators.files import separate_file, separate_files, song_names
@@ -20,7 +20,7 @@ RATE = 8000
 @pytest.fixture
 def separator(tmp_path):
     """A U-Net of two sources, small and untrained."""
-    UNet(UNetConfig(sources=("drums", "vocals"), rate=RATE, n_fft=512, hop=256, width=4)).save(tmp_path / "run")
+    save(UNet(UNetConfig(sources=("drums", "vocals"), rate=RATE, n_fft=512, hop=256, width=4)), tmp_path / "run")
     return load_separator(tmp_path / "run").with_options(segment=0.5)
 
 

@@ -8,7 +8,7 @@ import torch
 from sepnb import spectral
 from sepnb.errors import SepnbError
 from sepnb.files import checksum
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import UNet, UNetConfig, save
 from sepnb.separators import Separator, load_separator, references, separate
 from sepnb.separators.base import describe
 from sepnb.separators.unet import UNetSeparator
@@ -91,7 +91,7 @@ def test_a_network_separates_in_pieces_as_it_would_at_once(tmp_path):
 
 
 def test_a_mono_mixture_comes_back_mono_and_three_channels_are_refused(tmp_path):
-    UNet(UNetConfig(sources=("a", "b"), rate=RATE, n_fft=512, hop=256, width=4)).save(tmp_path / "run")
+    save(UNet(UNetConfig(sources=("a", "b"), rate=RATE, n_fft=512, hop=256, width=4)), tmp_path / "run")
     separator = load_separator(tmp_path / "run")
     mixture = np.random.default_rng(0).normal(0, 0.1, (1, 9000)).astype(np.float32)
     mono, stereo = separator(mixture, RATE), separator(np.repeat(mixture, 2, axis=0), RATE)

@@ -1,13 +1,12 @@
-"""Plots about training: the loss over epochs, and what a model costs. Tables in, axes out."""
+"""Plots about what training costs: where an epoch's time goes, and how big models are. Tables in, axes out."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
 
+from sepnb.errors import SepnbError
 from sepnb.figures.style import (
     INK,
     WARNING,
@@ -15,45 +14,68 @@ from sepnb.figures.style import (
     legend_above,
     log_axis,
     own_axes,
-    series_colors,
     short_number,
     subplots,
 )
 
-DASHED = (0, (3, 1.5))
+# Where an epoch's time goes: column, name, colour and hatch of each part, in the order in which they are stacked.
+PARTS = (
+    ("computing_seconds", "computing", "#5A5A5A", None),
+    ("validating_seconds", "validating", "#B9B9B9", None),
+    ("waiting_seconds", "waiting for data", WARNING, None),
+    ("other_seconds", "other (saving, …)", "white", "////"),
+)
+SHOWN_FROM = 0.01  # a rest smaller than this share of an epoch is not worth a bar
 
 
 @in_print_style
-def loss_curve(history: pd.DataFrame, ax: Axes | None = None, *, log: bool = False, quantity: str = "loss") -> Axes:
-    """Training and validation loss over epochs; columns epoch, train_loss, valid_loss, and run where there are several.
+def epoch_time(history: pd.DataFrame, ax: Axes | None = None, *, by: str = "run") -> Axes:
+    """Where an epoch's time goes: computing, validating and waiting for data, as one stacked bar for each of `by`.
 
-    Validation is solid with a ring at its best epoch, training is dashed; one colour a run, dark to light in the order
-    in which they appear. What is not finite is left out of the line.
+    `history`: columns waiting_seconds, computing_seconds and, where known, validating_seconds and seconds (the whole
+    epoch: what is left over becomes a part of its own); and `by`, such as run or pipeline, where there are several.
+    Epochs are averaged. Beside each bar stand its length and the share of waiting. Raises SepnbError where a column is
+    missing or a time is negative or not finite.
     """
-    ax = own_axes(ax, height=2.2)
-    runs = list(history.groupby("run", sort=False)) if "run" in history else [("", history)]
-    colors = series_colors(len(runs)) if len(runs) > 1 else [INK]
-    for color, (_, rows) in zip(colors, runs, strict=True):
-        rows = rows.sort_values("epoch").replace([np.inf, -np.inf], np.nan)
-        ax.plot(rows["epoch"], rows["train_loss"], color=color, linestyle=DASHED)
-        if "valid_loss" in rows and rows["valid_loss"].notna().any():
-            ax.plot(rows["epoch"], rows["valid_loss"], color=color)
-            best = rows.loc[rows["valid_loss"].idxmin()]
-            ax.plot(best["epoch"], best["valid_loss"], "o", color=color, markersize=6, markerfacecolor="none")
-    if log:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_locator(NullLocator())
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.grid(True, axis="y")
-    ax.set_xlabel("epoch")
-    ax.set_ylabel(quantity)
-    handles = [Line2D([], [], color=color, label=run) for color, (run, _) in zip(colors, runs, strict=True) if run]
-    handles.append(Line2D([], [], color=INK, linestyle=DASHED, label="training"))
-    handles.append(Line2D([], [], color=INK, label="validation"))
-    legend_above(ax, handles)
+    known = [column for column, *_ in PARTS if column in history] + ["seconds"] * ("seconds" in history)
+    missing = {"waiting_seconds", "computing_seconds"} - set(known)
+    if missing:
+        raise SepnbError(f"the history has no column {', '.join(sorted(missing))}: its times cannot be taken apart")
+    if not len(history) or not (np.isfinite(history[known]) & (history[known] >= 0)).all(axis=None):
+        raise SepnbError("times of epochs must be there, finite and not negative")
+    labels = history[by].astype(str) if by in history else pd.Series("", index=history.index)
+    table = history[known].groupby(labels, sort=False).mean()
+    parts = [part for part in PARTS if part[0] in table]
+    if "seconds" in table:
+        rest = (table["seconds"] - table[[column for column, *_ in parts]].sum(axis=1)).clip(lower=0)
+        if (rest > SHOWN_FROM * table["seconds"]).any():
+            table["other_seconds"] = rest
+            parts = [part for part in PARTS if part[0] in table]
+    whole = table[[column for column, *_ in parts]].sum(axis=1)
+    ax = own_axes(ax, height=0.3 * len(table) + 0.95)
+    lanes, begin = np.arange(len(table)), np.zeros(len(table))
+    for column, name, color, hatch in parts:
+        edge = "#8C8C8C" if hatch else color
+        bar = {"facecolor": color, "edgecolor": edge, "hatch": hatch, "linewidth": 0.0 if hatch is None else 0.6}
+        ax.barh(lanes, table[column], left=begin, height=0.62, label=name, **bar)
+        begin = begin + table[column].to_numpy()
+    for lane, (seconds, waited) in enumerate(zip(whole, table["waiting_seconds"], strict=True)):
+        words = f"{short_number(seconds)} s, {_percent(waited / seconds if seconds else 0.0)} waiting"
+        beside = {"xytext": (5, 0), "textcoords": "offset points", "va": "center_baseline", "fontsize": 7}
+        ax.annotate(words, (seconds, lane), **beside)
+    ax.set_xlim(0, 1.75 * max(float(whole.max()), 1e-9))  # room for the words
+    ax.set_yticks(lanes, labels=table.index)
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("time per epoch (s)")
+    legend_above(ax, columnspacing=1.0, handlelength=1.2)
     return ax
+
+
+def _percent(share: float) -> str:
+    """A share in per cent, to a digit below ten: 0.4 %, 3.2 %, 38 %."""
+    percent = 100 * share
+    return f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
 
 
 COSTS = {

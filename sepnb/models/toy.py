@@ -9,16 +9,12 @@ that no mask can tell apart what shares a bin, is the ceiling that the oracles o
 
 import itertools
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sepnb import spectral
-from sepnb.errors import SepnbError
-from sepnb.files import read_json, write_json, written_whole
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,8 @@ class UNetConfig:
 
 class UNet(nn.Module):
     """Mixture in, stems out: (batch, channels, samples) to (batch, sources, channels, samples)."""
+
+    kind = "toy"
 
     def __init__(self, config: UNetConfig | None = None) -> None:
         super().__init__()
@@ -78,30 +76,13 @@ class UNet(nn.Module):
         """Spectrogram (..., bins, frames) of audio (..., samples), with the model's own settings."""
         return spectral.stft(audio, n_fft=self.config.n_fft, hop=self.config.hop)
 
+    def estimate(self, spectrogram: Tensor) -> Tensor:
+        """Stems' spectrograms (batch, sources, channels, bins, frames) from the mixture's, without the sources axis."""
+        return self.masks(spectrogram.abs()) * spectrogram[:, None]
+
     def forward(self, mixture: Tensor) -> Tensor:
         """Stems (batch, sources, channels, samples) of a mixture (batch, channels, samples)."""
-        spectrogram = self.stft(mixture)
-        masked = self.masks(spectrogram.abs()) * spectrogram[:, None]
-        return spectral.istft(masked, hop=self.config.hop, samples=mixture.shape[-1])
-
-    def save(self, folder: Path | str) -> None:
-        """Write `weights.safetensors` and `model.json` into a folder."""
-        folder = Path(folder)
-        with written_whole(folder / "weights.safetensors") as partial:
-            save_file(self.state_dict(), partial)
-        write_json(folder / "model.json", {"model": "toy", **asdict(self.config)})
-
-    @classmethod
-    def load(cls, folder: Path | str) -> "UNet":
-        """Read a model that `save` wrote; raises SepnbError where the folder holds none."""
-        folder = Path(folder)
-        if not (folder / "model.json").is_file() or not (folder / "weights.safetensors").is_file():
-            raise SepnbError(f"{folder} holds no trained model (model.json and weights.safetensors): train one first")
-        settings = read_json(folder / "model.json")
-        settings.pop("model")
-        model = cls(UNetConfig(**{**settings, "sources": tuple(settings["sources"])}))
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
-        return model
+        return spectral.istft(self.estimate(self.stft(mixture)), hop=self.config.hop, samples=mixture.shape[-1])
 
 
 def _down(inputs: int, outputs: int) -> nn.Module:

@@ -1,9 +1,11 @@
-"""A trained U-Net as a separator."""
+"""A network of ours, once trained, as a separator."""
 
 from pathlib import Path
 
+from torch import nn
+
 from sepnb.files import checksum
-from sepnb.models import UNet
+from sepnb.models import load
 from sepnb.separators.engine import NetworkSeparator, Policy
 from sepnb.weights import identity
 
@@ -11,13 +13,13 @@ SEGMENT, OVERLAP = 12.0, 1.0  # seconds
 
 
 class UNetSeparator(NetworkSeparator):
-    """A U-Net of ours on the engine: segments of 12 seconds that overlap by one and are cross-faded.
+    """A toy or compact U-Net on the engine: segments of 12 seconds that overlap by one and are cross-faded.
 
     `settings` as in `NetworkSeparator`.
     """
 
     def __init__(
-        self, network: UNet, name: str, device: str = "cpu", settings: dict[str, str | int | float] | None = None
+        self, network: nn.Module, name: str, device: str = "cpu", settings: dict[str, str | int | float] | None = None
     ) -> None:
         config = network.config
         policy = Policy(segment=round(SEGMENT * config.rate), overlap=OVERLAP / SEGMENT)
@@ -31,6 +33,6 @@ class UNetSeparator(NetworkSeparator):
 
         Raises SepnbError where the folder holds no trained model.
         """
-        network = UNet.load(folder)
+        network = load(folder)
         weights = identity([checksum(Path(folder) / "weights.safetensors")])
         return cls(network, Path(folder).resolve().name, device, {"weights": weights})

@@ -1,6 +1,19 @@
 """Training a network on a store: recipes, and the loop."""
 
-from sepnb.training.loop import read_history, read_recipe, train
-from sepnb.training.recipes import RECIPES, Recipe
+from sepnb.training.divergence import TrainingDiverged
+from sepnb.training.history import read_history, read_recipe
+from sepnb.training.loop import train
+from sepnb.training.losses import LOSSES, relative_energy
+from sepnb.training.recipes import RECIPES, Recipe, find_recipe
 
-__all__ = ["RECIPES", "Recipe", "read_history", "read_recipe", "train"]
+__all__ = [
+    "LOSSES",
+    "RECIPES",
+    "Recipe",
+    "TrainingDiverged",
+    "find_recipe",
+    "read_history",
+    "read_recipe",
+    "relative_energy",
+    "train",
+]

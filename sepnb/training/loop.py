@@ -1,49 +1,202 @@
-"""The training loop: batches in, a model and its history out."""
+"""The training loop: batches in, a model and its history out.
 
-import json
-import platform
+What is not the loop itself has a file of its own: the loss (losses), learning rate and optimizer (optimizing), 16-bit
+arithmetic (precision), averaged weights (averaging), validation, divergence, what is written down (session, history),
+and what makes a run survive being killed (state, checkpoints, keeping, opening, interrupts).
+"""
+
 import time
-from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
 import torch
-from torch import Tensor
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from sepnb import __version__
-from sepnb.batches import Augment, Batches
+from sepnb.batches import Batches
 from sepnb.errors import SepnbError
-from sepnb.files import read_json, write_json, written_whole
-from sepnb.models import UNet, UNetConfig
+from sepnb.models import build
 from sepnb.store import Store
+from sepnb.training.averaging import Average
+from sepnb.training.history import Progress, versions
+from sepnb.training.interrupts import Interrupts
+from sepnb.training.keeping import Keeper
+from sepnb.training.losses import LOSSES, Objective, energies, target_scale
+from sepnb.training.opening import open_run
+from sepnb.training.optimizing import learning_rate, make_optimizer
+from sepnb.training.precision import start_accelerator
+from sepnb.training.processes import on_main, settle
 from sepnb.training.recipes import Recipe, find_recipe
+from sepnb.training.session import Session
+from sepnb.training.state import State
+from sepnb.training.validation import Validation, valid_subset
 
 
-def train(store: Store | Path | str, out: Path | str, recipe: Recipe | str = "toy-minute", device: str = "cpu") -> Path:
-    """Train a toy U-Net on a store's training songs and leave it in the folder `out`.
+def train(
+    store: Store | Path | str,
+    out: Path | str,
+    recipe: Recipe | str = "toy-minute",
+    device: str = "cpu",
+    *,
+    resume: bool = False,
+    stop_after: float | None = None,
+    mirror: Path | str | None = None,
+    checkpoint_every: float = 120.0,
+    progress: bool = True,
+) -> Path:
+    """Train a network on a store's training songs and leave it in the folder `out`, which is returned.
 
-    Leaves the model (`weights.safetensors`, `model.json`), `history.json` (recipe, versions, device, losses, times) and
-    `history.csv` (a row an epoch). A folder that already holds the finished run of the same recipe on the same store is
-    left as it is; one that holds another run is refused. The validation loss is taken on songs of the `valid` subset,
-    or where there are none, on the training songs without augmentation, and the history says which.
-    Raises SepnbError where the loss is no longer a number.
+    Leaves the model of the best epoch by validation SDR (`weights.safetensors`, `model.json`; averaged weights, where
+    the recipe averages), `history.json` and `history.csv`. They are written anew as the epochs go by; checkpoints lie
+    in `out/checkpoints` until the run is finished. A finished run of the same recipe and store is left as it is.
+
+    resume: go on with an unfinished run, or begin one; killed at any moment, it ends with the very weights that it
+    would have had (on a CPU, with as many threads). stop_after: stop after so many seconds, with a checkpoint.
+    mirror: a second folder (on Google Drive, say) that gets a copy of checkpoints and results in the background, and
+    from which a fresh machine goes on; the run's last checkpoint stays there. checkpoint_every: seconds between
+    checkpoints; there is also one after every epoch. progress: show a bar, and a line after every epoch.
+    Ctrl-C takes a checkpoint before it interrupts. Under `accelerate launch`, all processes share the work.
+
+    Raises SepnbError where a folder holds another run, or an unfinished one without `resume`; TrainingDiverged where
+    the loss is no longer a number or grows far beyond what it was.
     """
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise SepnbError(f"there is no CUDA GPU here for device {device!r}: use 'cpu'")
+    began = time.monotonic()
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     store = store if isinstance(store, Store) else Store(store)
-    out = Path(out)
-    asked = {"recipe": asdict(recipe), "store": store.fingerprint}
-    if _finished(out, asked):
+    out, mirror = Path(out), None if mirror is None else Path(mirror)
+    if recipe.loss not in LOSSES:
+        raise SepnbError(f"no loss {recipe.loss!r}; there are {', '.join(LOSSES)}")
+    accelerator, precision = start_accelerator(device, recipe)
+    about = {
+        "recipe": recipe.as_dict(),
+        "store": store.fingerprint,
+        **versions(),
+        "device": str(accelerator.device),
+        "threads": torch.get_num_threads(),
+        "processes": accelerator.num_processes,
+        "precision": precision,
+        "seed": recipe.seed,
+        "valid_subset": valid_subset(store),
+    }
+    finished, saved = on_main(accelerator, lambda: open_run(out, mirror, about, resume))
+    if finished:
         return out
 
-    torch.manual_seed(recipe.seed)
-    network = UNet(UNetConfig(sources=store.sources, channels=store.channels, rate=store.rate, width=recipe.width))
-    network.to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    steps = recipe.epochs * recipe.steps_per_epoch
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    state, objective = _prepare(store, recipe, accelerator)
+    if saved is not None:
+        state.load(saved, accelerator.process_index)
+        del saved
+    network, optimizer, run = state.network, state.optimizer, state.progress
+    epoch_steps = recipe.steps_per_epoch or state.batches.per_epoch
+    steps = recipe.epochs * epoch_steps
+    about["songs"] = [store.entries[song].name for song in state.batches.songs]
+    about["steps_per_epoch"] = epoch_steps
+    about["parameters"] = sum(weights.numel() for weights in network.parameters())
+    validation = Validation(store, recipe, accelerator.device) if accelerator.is_main_process else None
+    session = Session(accelerator, state, Keeper(out, mirror, checkpoint_every), about, began, stop_after)
+
+    stop = None
+    bar = tqdm(
+        total=steps,
+        initial=run.step,
+        desc=f"training {recipe.name}",
+        unit="step",
+        disable=not (progress and accelerator.is_main_process),
+    )
+    with bar, Interrupts() as interrupts:
+        while run.step < steps and not out_of_patience(run, recipe) and stop is None:
+            step, started = run.step, time.perf_counter()
+            rate = learning_rate(recipe, step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+            stems = next(state.batches)
+            settle(accelerator.device)
+            waiting = time.perf_counter() - started
+            loss, norm = gradient(accelerator, objective, stems, recipe)
+            if problem := run.watch.problem(loss, norm, scaling=state.scaler is not None):
+                raise session.diverged(problem, step, loss, norm, rate)
+            session.confirm()
+            # fp16: takes the scale off the gradient again, and leaves the step out if the gradient overflowed.
+            optimizer.step()
+            optimizer.zero_grad()
+            state.average.update(network, step + 1)
+            settle(accelerator.device)
+            run.end_step(loss, optimizer.step_was_skipped, waiting, time.perf_counter() - started)
+            bar.set_postfix(run.epoch.summary(), refresh=False)
+            bar.update()
+
+            if run.step % epoch_steps == 0:
+                if not state.is_finite():
+                    raise session.diverged("the weights are no longer numbers", step, loss, norm, rate)
+                validating = time.perf_counter()
+                # The main process alone: the others wait, and are told.
+                scores = on_main(accelerator, lambda: validation.scores(state.average.network))
+                row = session.end_epoch(scores, rate, time.perf_counter() - validating)
+                if not bar.disable:
+                    bar.write(epoch_line(row, recipe))
+
+            stop, save = on_main(accelerator, lambda: session.decide(interrupts))
+            if save:
+                saving = time.perf_counter()
+                session.checkpoint(at_once=stop is not None)
+                run.epoch.seconds += time.perf_counter() - saving
+
+    if stop is not None and run.step < steps and not out_of_patience(run, recipe):
+        session.pause(stop)
+        if stop == "interrupt":
+            raise KeyboardInterrupt
+        if accelerator.is_main_process:
+            print(
+                f"{out}: stopped for time after step {run.step} of {steps}; resume=True (--resume) goes on from there"
+            )
+        return out
+    session.finish("epochs" if run.step == steps else "patience")
+    accelerator.wait_for_everyone()
+    return out
+
+
+def gradient(accelerator: Accelerator, objective: nn.Module, stems: Tensor, recipe: Recipe) -> tuple[float, float]:
+    """Loss of this process's stems (examples, sources, channels, samples) and its gradient, left in the weights.
+
+    Returns the loss, mean over all processes, and the norm that the gradient had before it was clipped.
+    """
+    # What errors are compared with is the loudness of the whole batch: of all processes and all parts.
+    scale = target_scale(accelerator.reduce(energies(stems), "mean"))
+    total = torch.zeros((), device=stems.device)
+    for part in stems.chunk(recipe.accumulate):
+        # Gradients of the parts add up; processes exchange them once, with the last part.
+        with accelerator.accumulate(objective):
+            # Mixed precision: in here, convolutions and matrix products read 16-bit copies of weights and inputs
+            # (several times as fast on a GPU, in half the memory). Weights, STFT, sums and the loss stay in 32 bits.
+            loss = objective(part, scale)
+            # fp16 cannot hold numbers below 6e-8, and many gradients are smaller: there, the loss is multiplied by a
+            # large factor first, and with it all gradients. bf16 has the range of fp32, and fewer digits.
+            accelerator.backward(loss)
+        total += loss.detach() / recipe.accumulate
+    norm = accelerator.clip_grad_norm_(objective.parameters(), recipe.clip)
+    return accelerator.reduce(total, "mean").item(), float(norm)
+
+
+def out_of_patience(run: Progress, recipe: Recipe) -> bool:
+    """Whether the validation SDR has not become better for as many epochs as the recipe waits."""
+    return recipe.patience is not None and len(run.rows) - (run.best_epoch or 0) >= recipe.patience
+
+
+def epoch_line(row: dict, recipe: Recipe) -> str:
+    """An epoch in a line."""
+    return (
+        f"epoch {row['epoch']:>3}/{recipe.epochs}: train loss {row['train_loss']:.4f}, "
+        f"valid loss {row['valid_loss']:.4f}, valid SDR {row['valid_sdr']:+.2f} dB, {row['seconds']:.1f} s"
+    )
+
+
+def _prepare(store: Store, recipe: Recipe, accelerator: Accelerator) -> tuple[State, nn.Module]:
+    """Network, optimizer and batches of a run at its beginning, and the objective that `gradient` calls."""
+    set_seed(recipe.seed)  # the same weights in all processes,
+    network = build(recipe.model, store.sources, store.channels, store.rate, **recipe.settings).to(accelerator.device)
+    set_seed(recipe.seed, device_specific=True)  # and from here on random numbers of their own
     batches = Batches(
         store,
         recipe.seconds,
@@ -51,111 +204,13 @@ def train(store: Store | Path | str, out: Path | str, recipe: Recipe | str = "to
         augment=recipe.augment,
         seed=recipe.seed,
         subset="train",
-        device=device,
+        device=accelerator.device,
+        songs=recipe.songs,
+        part=(accelerator.process_index, accelerator.num_processes),
     )
-    valid_subset = "valid" if any(entry.subset == "valid" for entry in store.entries) else "train"
-    valid = _valid_batches(store, recipe, valid_subset, device)
-
-    epochs = []
-    with tqdm(total=steps, desc=f"training {recipe.name}", unit="step") as bar:
-        for epoch in range(1, recipe.epochs + 1):
-            network.train()
-            started, waited, losses = time.perf_counter(), 0.0, []
-            for _ in range(recipe.steps_per_epoch):
-                before = time.perf_counter()
-                stems = next(batches)
-                waited += time.perf_counter() - before
-                loss = spectrogram_loss(network, stems)
-                if not torch.isfinite(loss):
-                    raise SepnbError(f"the loss is {loss.item()} in epoch {epoch}: try a smaller learning rate")
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                losses.append(loss.item())
-                bar.update()
-            with torch.inference_mode():
-                network.eval()
-                valid_loss = sum(spectrogram_loss(network, stems).item() for stems in valid) / len(valid)
-            epochs.append(
-                {
-                    "epoch": epoch,
-                    "train_loss": sum(losses) / len(losses),
-                    "valid_loss": valid_loss,
-                    "seconds": time.perf_counter() - started,
-                    "waiting_seconds": waited,
-                }
-            )
-            bar.set_postfix(train=f"{epochs[-1]['train_loss']:.3f}", valid=f"{valid_loss:.3f}")
-
-    network.save(out)
-    history = pd.DataFrame(epochs)
-    with written_whole(out / "history.csv") as partial:
-        history.to_csv(partial, index=False)
-    # The history comes last: a folder that has it is a finished run.
-    about = {
-        "sepnb": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "valid_subset": valid_subset,
-    }
-    write_json(out / "history.json", {**asked, **about, "epochs": epochs})
-    return out
-
-
-def spectrogram_loss(network: UNet, stems: Tensor) -> Tensor:
-    """Energy of the error over energy of the stem, mean over the sources: 1 is what silence scores, 0 is perfect.
-
-    `stems` (batch, sources, channels, samples); the mixture is their sum. Taken on complex spectrograms, where it is
-    the same as on samples (Parseval) but for the windows' edges; so -10 log10 of it is about an SDR in dB. Energies are
-    summed over the batch before they are divided, or a chunk where a stem is all but silent would outweigh the others.
-    """
-    mixture = network.stft(stems.sum(dim=1))
-    targets = network.stft(stems)
-    errors = network.masks(mixture.abs()) * mixture[:, None] - targets
-    return relative_energy(torch.view_as_real(errors), torch.view_as_real(targets))
-
-
-def relative_energy(errors: Tensor, targets: Tensor) -> Tensor:
-    """Energy of `errors` over that of `targets`, both (batch, sources, …) and real, mean over the sources."""
-    others = [axis for axis in range(errors.ndim) if axis != 1]
-    return (errors.square().sum(dim=others) / targets.square().sum(dim=others).clamp(min=1e-8)).mean()
-
-
-def read_recipe(run: Path | str) -> Recipe:
-    """The recipe that a run was trained with."""
-    settings = read_json(Path(run) / "history.json")["recipe"]
-    augment = {**settings["augment"], "gain_db": tuple(settings["augment"]["gain_db"])}
-    return Recipe(**{**settings, "augment": Augment(**augment)})
-
-
-def read_history(run: Path | str) -> pd.DataFrame:
-    """A run's history, a row an epoch: epoch, train_loss, valid_loss, seconds, waiting_seconds."""
-    return pd.read_csv(Path(run) / "history.csv")
-
-
-def _valid_batches(store: Store, recipe: Recipe, subset: str, device: str) -> list[Tensor]:
-    plain = Batches(
-        store,
-        recipe.seconds,
-        recipe.batch_size,
-        augment=Augment.none(),
-        seed=recipe.seed + 1,
-        subset=subset,
-        device=device,
+    # From here on, calling the objective means: in the chosen precision, gradients averaged over all processes.
+    objective, optimizer = accelerator.prepare(
+        Objective(network, LOSSES[recipe.loss]), make_optimizer(recipe, list(network.parameters()))
     )
-    return [next(plain) for _ in range(max(1, recipe.valid_chunks // recipe.batch_size))]
-
-
-def _finished(out: Path, asked: dict) -> bool:
-    if not (out / "history.json").is_file():
-        return False
-    found = read_json(out / "history.json")
-    # Written to JSON and read back, tuples have become lists: compare after the same way.
-    asked = json.loads(json.dumps(asked))
-    differing = [key for key in asked if found.get(key) != asked[key]]
-    if differing:
-        raise SepnbError(f"{out} holds a finished run with another {' and '.join(differing)}: give another folder")
-    return True
+    state = State(network, Average(network, recipe.ema), optimizer, accelerator.scaler, batches, Progress())
+    return state, objective
