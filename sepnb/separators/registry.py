@@ -53,6 +53,12 @@ def _reference(kind: str, about: str, bindable: Bindable) -> Entry:
     return Entry(kind, about, lambda device: bindable, parameters=0, download=0)
 
 
+def _load_band_unet(device: str) -> Separator:
+    from sepnb.separators.unet import load_band_unet
+
+    return load_band_unet(device)
+
+
 def _pretrained(name: str, about: str, module: str, loader: str, **facts: Any) -> Entry:
     """A system of the family in `module`, which has `loader` and `weight_files`."""
 
@@ -122,6 +128,19 @@ REGISTRY: dict[str, Entry] = {
     "irm1": _reference("oracle", "ideal ratio mask on magnitudes", IRM1),
     "irm2": _reference("oracle", "ideal ratio mask on powers", IRM2),
     "mwf": _reference("oracle", "multichannel Wiener filter that knows the stems' powers and directions", MWF),
+    "band-unet": Entry(
+        "pretrained",
+        "compact U-Net of this course, in the package: needs no download, never heard real music",
+        _load_band_unet,
+        sources=FOUR,
+        rate=44100,
+        trained_on="the synthetic band",
+        test_leak=False,
+        licence="MIT",
+        parameters=3_306_248,
+        download=0,
+        where="sepnb/pretrained/band-unet",
+    ),
     "spleeter-2stems": _spleeter("spleeter-2stems", "U-Nets on magnitudes", ("vocals", "accompaniment")),
     "spleeter-4stems": _spleeter("spleeter-4stems", "U-Nets on magnitudes", ("vocals", "drums", "bass", "other")),
     "spleeter-5stems": _spleeter(

@@ -11,6 +11,9 @@ from sepnb.weights import identity
 
 SEGMENT, OVERLAP = 12.0, 1.0  # seconds
 
+# The trained network that comes with the package; its README says what it heard and what it scores.
+BAND_UNET = Path(__file__).resolve().parents[1] / "pretrained" / "band-unet"
+
 
 class UNetSeparator(NetworkSeparator):
     """A toy or compact U-Net on the engine: segments of 12 seconds that overlap by one and are cross-faded.
@@ -36,3 +39,8 @@ class UNetSeparator(NetworkSeparator):
         network = load(folder)
         weights = identity([checksum(Path(folder) / "weights.safetensors")])
         return cls(network, Path(folder).resolve().name, device, {"weights": weights})
+
+
+def load_band_unet(device: str = "cpu") -> UNetSeparator:
+    """The compact U-Net that comes with the package: small, offline, trained on the synthetic band alone."""
+    return UNetSeparator.from_run(BAND_UNET, device)

@@ -24,6 +24,7 @@ from sepnb.training.interrupts import Interrupts
 from sepnb.training.keeping import Keeper
 from sepnb.training.losses import LOSSES, Objective, energies, target_scale
 from sepnb.training.opening import open_run
+from sepnb.training.memory import keep_freed_memory
 from sepnb.training.optimizing import learning_rate, make_optimizer
 from sepnb.training.precision import start_accelerator
 from sepnb.training.processes import on_main, settle
@@ -68,6 +69,8 @@ def train(
     if recipe.loss not in LOSSES:
         raise SepnbError(f"no loss {recipe.loss!r}; there are {', '.join(LOSSES)}")
     accelerator, precision = start_accelerator(device, recipe)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     about = {
         "recipe": recipe.as_dict(),
         "store": store.fingerprint,

@@ -87,6 +87,14 @@ class Recipe:
         return cls(**{**values, "augment": Augment.from_dict(values.get("augment", {}))})
 
 
+TWO_CORES = {
+    "steps_per_epoch": 60,
+    "batch_size": 4,
+    "warmup_steps": 20,
+    "ema": 0.99,
+    "augment": Augment(remix=0.6, gain_db=(-8.0, 2.0)),
+}
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -121,6 +129,31 @@ RECIPES = {
             model="compact",
             valid_chunks=32,
             patience=30,
+        ),
+        # The same two networks for two cores and some twenty minutes: batches that a step takes half a second for, and
+        # the higher learning rate that so few steps call for. Toy and compact hear the very same batches, which is what
+        # makes them comparable; give each the epochs that fit into the minutes there are (`--minutes`).
+        Recipe("toy-cpu", epochs=30, learning_rate=3e-3, **TWO_CORES),
+        Recipe("compact-cpu", epochs=30, learning_rate=2e-3, model="compact", **TWO_CORES),
+        # What the separator `band-unet` was trained with: to make a network that never heard real music fit for it,
+        # stems are varied as strongly as the band can bear.
+        Recipe(
+            "band-unet",
+            epochs=70,
+            learning_rate=2e-3,
+            model="compact",
+            **{
+                **TWO_CORES,
+                "augment": Augment(
+                    remix=0.6,
+                    gain_db=(-8.0, 2.0),
+                    speed=(0.85, 1.2),
+                    eq_db=6.0,
+                    drive=0.15,
+                    reverb=0.2,
+                    mono=0.2,
+                ),
+            },
         ),
     )
 }
