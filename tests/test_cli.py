@@ -24,7 +24,8 @@ from sepnb.training import ladder as ladder_module
 from sepnb.training import read_history, read_recipe
 from sepnb.training.ladder import Rung
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+# Processes that train together on one machine: a thread each, and talk to each other without a network.
+TOGETHER = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 COMMANDS = ["course", "band", "download", "prepare", "train", "probe", "separate", "evaluate", "models"]
 runner = CliRunner()
 
@@ -133,19 +134,12 @@ def test_what_train_cannot_do_is_said_in_a_sentence(mono_store, tmp_path, option
 
 
 def test_train_under_accelerate_speaks_once(mono_store, tmp_path):
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sepnb.cli", "train", str(mono_store)]
+    # The launcher's option for several processes on CPUs is --multi_gpu, too.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    launch += ["-m", "sepnb.cli", "train", str(mono_store)]
     command = [*launch, "--out", str(tmp_path / "run"), "--epochs", "1", "--device", "cpu"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **TOGETHER})
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(str(tmp_path / "run")) == 1
     assert json.loads((tmp_path / "run" / "history.json").read_text())["processes"] == 2

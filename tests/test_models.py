@@ -153,3 +153,14 @@ def test_one_example_in_a_batch_does_not_touch_another(kind):
     network = small(kind).train()
     mixture = torch.randn(3, 2, 4096)
     torch.testing.assert_close(network(mixture)[:1], network(mixture[:1]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_in_sixteen_bits_the_spectrograms_stay_in_thirty_two(kind):
+    network = small(kind).eval()
+    spectrogram = network.stft(torch.randn(1, 2, 8192))
+    wanted = network.estimate(spectrogram)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        estimate = network.estimate(spectrogram)
+    assert estimate.dtype == torch.complex64
+    assert (estimate - wanted).abs().square().sum() < 0.01 * wanted.abs().square().sum()

@@ -163,7 +163,8 @@ def test_our_network_is_probed_as_it_is_trained():
 
     recipe = find_recipe("toy-3s")
     assert (STORY["unet"].segment, STORY["unet"].batch) == (recipe.seconds, recipe.batch_size)
-    assert UNetConfig().width == recipe.width
+    assert recipe.model == "toy"
+    assert recipe.settings == {}, "it is trained as it comes"
 
 
 def test_unknown_model_is_named_with_what_there_is():

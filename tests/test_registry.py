@@ -26,6 +26,7 @@ PRETRAINED = [
     *("demucs", "demucs48_hq", "demucs_extra", "tasnet", "tasnet_extra"),
     *("spleeter-2stems", "spleeter-4stems", "spleeter-5stems"),
 ]
+SHIPPED = ["band-unet"]
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def nothing_cached(tmp_path, monkeypatch):
 
 
 def test_every_system_of_the_story_is_there():
-    assert set(REGISTRY) == {*REFERENCES, *PRETRAINED}
+    assert set(REGISTRY) == {*REFERENCES, *SHIPPED, *PRETRAINED}
     assert all(name == name.lower() for name in REGISTRY), "names are looked up in lower case"
 
 
@@ -53,13 +54,13 @@ def test_references_are_always_there_and_bound_to_a_track_first(name):
     assert isinstance(load_separator(name.upper()), Bindable)
 
 
-@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.mark.parametrize("name", [*SHIPPED, *PRETRAINED])
 def test_a_pretrained_system_says_what_it_is(name):
     entry = REGISTRY[name]
     assert entry.kind == "pretrained"
     assert "vocals" in entry.sources
     assert entry.rate == 44100
-    assert entry.where.startswith("https://")
+    assert entry.where.startswith("https://") or name in SHIPPED
     assert entry.about
 
 
@@ -243,7 +244,7 @@ def test_the_table_fits_a_terminal_and_holds_every_name(nothing_cached):
     assert " ".join(lines[0].split()) == "name sources kHz trained on test leak licence params download"
     for name in REGISTRY:
         (line,) = [line for line in lines if line[3:].startswith(f"{name} ")]
-        assert line.startswith("✓") == (name in REFERENCES)
+        assert line.startswith("✓") == (name in [*REFERENCES, *SHIPPED])
     assert next(line for line in lines if " mdx_extra " in line).count("YES") == 1
 
 

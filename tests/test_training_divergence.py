@@ -68,6 +68,7 @@ def test_a_run_that_a_bad_batch_stopped_goes_on_where_it_is_gone(store, tmp_path
             train(store, tmp_path / "out", TINY, **QUIET)
     train(store, tmp_path / "out", TINY, resume=True, **QUIET)
     assert read_json(tmp_path / "out" / "history.json")["finished"]
+    assert not (tmp_path / "out" / "diverged.json").exists()
 
 
 def test_a_learning_rate_far_too_large_is_no_number_soon(store, tmp_path):

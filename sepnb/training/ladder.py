@@ -34,8 +34,8 @@ LADDERS = {
     "report": (Rung(5, 50), Rung(10, 100), Rung(20, 200)),
     # Its songs with a fifth of its epochs, for excerpts of a few seconds.
     "short": (Rung(5, 10), Rung(10, 20), Rung(20, 40)),
-    # The same shape, twice the songs and twice the epochs from rung to rung, for eight songs and two minutes.
-    "demo": (Rung(2, 2), Rung(4, 4), Rung(8, 8)),
+    # The same shape, twice the songs and epochs from rung to rung, for eight songs and about a minute on two cores.
+    "demo": (Rung(2, 1), Rung(4, 2), Rung(8, 4)),
 }
 
 

@@ -23,8 +23,8 @@ from sepnb.training.history import Progress, versions
 from sepnb.training.interrupts import Interrupts
 from sepnb.training.keeping import Keeper
 from sepnb.training.losses import LOSSES, Objective, energies, target_scale
-from sepnb.training.opening import open_run
 from sepnb.training.memory import keep_freed_memory
+from sepnb.training.opening import open_run
 from sepnb.training.optimizing import learning_rate, make_optimizer
 from sepnb.training.precision import start_accelerator
 from sepnb.training.processes import on_main, settle

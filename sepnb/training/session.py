@@ -130,6 +130,7 @@ class Session:
             return
         self._state.average.network.load_state_dict(self._state.best)
         save(self._state.average.network, self._out)
+        (self._out / "diverged.json").unlink(missing_ok=True)  # of an earlier session, no longer true
         self.write_history(stopped, finished=True)
         self._keeper.finish()
         remove_checkpoints(self._out)
