@@ -25,7 +25,7 @@ from sepnb.store import Store, prepare
 from sepnb.tracks import Tracks, find_tracks
 from sepnb.training import Recipe, find_recipe, read_recipe, train
 from sepnb.training.budget import fit_budget, read_duration
-from sepnb.training.ladder import find_ladder, run_ladder
+from sepnb.training.ladder import Rung, find_ladder, on_rung, run_ladder, within_reach
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,12 @@ class Profile:
     about: str
     # The store's excerpt of each song, in seconds.
     excerpt: float
-    # What notebook 02 trains, and the ladder that it climbs with it.
+    # What notebook 02 trains, and the ladder that it climbs with it; the top rung is the course's own network.
     recipe: str
     ladder: str
+    # Two recipes that differ in the length of their chunks only, and one of the network that the toy is compared with.
+    chunks: tuple[str, str]
+    compact: str
     # Songs that notebook 04 scores, and seconds of each: the literature's 50 songs, in cuts that a free GPU can afford.
     score_songs: int
     score_seconds: float
@@ -51,9 +54,42 @@ STORY = ("spleeter-4stems", "umxhq", "tasnet", "demucs48_hq", "hdemucs_high_musd
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("demo", "the synthetic band", 30.0, "toy-minute", "demo", 3, 10.0, ()),
-        Profile("sample", "MUSDB18's 7-second excerpts", 7.0, "toy-minute", "short", 10, 7.0, STORY),
-        Profile("full", "MUSDB18-HQ", 30.0, "toy-3s", "report", 50, 30.0, STORY),
+        Profile(
+            "demo",
+            "the synthetic band",
+            excerpt=30.0,
+            recipe="toy-minute",
+            ladder="demo",
+            chunks=("toy-3s-short", "toy-30s-short"),
+            compact="compact-minute",
+            score_songs=3,
+            score_seconds=10.0,
+            pretrained=(),
+        ),
+        Profile(
+            "sample",
+            "MUSDB18's 7-second excerpts",
+            excerpt=7.0,
+            recipe="toy-minute",
+            ladder="short",
+            chunks=("toy-3s", "toy-6s"),
+            compact="compact-cpu",
+            score_songs=10,
+            score_seconds=7.0,
+            pretrained=STORY,
+        ),
+        Profile(
+            "full",
+            "MUSDB18-HQ",
+            excerpt=30.0,
+            recipe="toy-3s",
+            ladder="report",
+            chunks=("toy-3s", "toy-30s"),
+            compact="compact",
+            score_songs=50,
+            score_seconds=30.0,
+            pretrained=STORY,
+        ),
     )
 }
 
@@ -180,15 +216,22 @@ class Lab:
         return max(0.0, psutil.Process(1).create_time() + COLAB_SECONDS - time.time())
 
     def run(self, recipe: Recipe | str | None = None, store: Store | None = None, minutes: float | None = None) -> Path:
-        """The folder of a training run of a recipe, the profile's without one; trained at first use.
+        """The folder of a training run of a recipe; trained at first use.
 
+        Without a recipe it is the top rung of the profile's ladder: the toy U-Net that the other notebooks speak of.
         An interrupted run goes on where it was, also on a fresh machine where there is a Drive: checkpoints and results
         are copied there. Runs are told apart by store and recipe's name. minutes: as many epochs as fit into them, by
         the step's time measured here when the run is begun. `time_left` may stop it before its end, which is said.
         """
         store = store or self.store()
-        recipe = self._recipe(recipe)
-        name = f"{store.path.name}-{recipe.name}" + ("" if minutes is None else f"-{minutes:g}-minutes")
+        if recipe is None:
+            rung = self._rungs(store)[-1]
+            recipe = find_recipe(self.profile.recipe)
+            name, recipe = f"{_ladder_name(store, recipe)}/{rung.folder}", on_rung(recipe, rung)
+        else:
+            recipe = self._recipe(recipe)
+            name = f"{store.path.name}-{recipe.name}"
+        name += "" if minutes is None else f"-{minutes:g}-minutes"
         out, mirror = self._run_folders(name)
         if minutes is not None:
             begun = [folder for folder in (out, mirror) if folder and (folder / "history.json").is_file()]
@@ -203,15 +246,20 @@ class Lab:
     def ladder(self, recipe: Recipe | str | None = None) -> pd.DataFrame:
         """The profile's ladder with a recipe, the profile's without one: a row a rung, each trained at first use.
 
-        As with `run`, what was interrupted goes on. `sepnb.training.ladder` says what the columns are.
+        Rungs that there are too few songs for are left out. As with `run`, what was interrupted goes on.
+        `sepnb.training.ladder` says what the columns are.
         """
         store, recipe = self.store(), self._recipe(recipe)
-        out, mirror = self._run_folders(f"{store.path.name}-{recipe.name}-ladder")
-        rungs = find_ladder(self.profile.ladder)
+        out, mirror = self._run_folders(_ladder_name(store, recipe))
+        rungs = self._rungs(store)
         table = run_ladder(store, out, rungs, recipe, self.device, stop_after=self.time_left, mirror=mirror)
         if len(table) < len(rungs):
             print(f"{len(table)} of {len(rungs)} rungs: the time is up and all is saved; run this again to go on")
         return table
+
+    def _rungs(self, store: Store) -> tuple[Rung, ...]:
+        songs = sum(entry.subset == "train" for entry in store.entries)
+        return within_reach(find_ladder(self.profile.ladder), songs)
 
     def _recipe(self, recipe: Recipe | str | None) -> Recipe:
         recipe = recipe or self.profile.recipe
@@ -265,6 +313,10 @@ def open_lab(
     print(f"profile {wanted}: {lab.profile.about}")
     print(f"everything goes under {home}" + (f", and an archive of the store to {mounted}" if mounted else ""))
     return lab
+
+
+def _ladder_name(store: Store, recipe: Recipe) -> str:
+    return f"{store.path.name}-{recipe.name}-ladder"
 
 
 def _place() -> str:

@@ -7,6 +7,7 @@ from sepnb.training.ladder import LADDERS, Rung, ladder_history, run_ladder
 from sepnb.training.loop import train
 from sepnb.training.losses import LOSSES, relative_energy
 from sepnb.training.recipes import RECIPES, Recipe, find_recipe
+from sepnb.training.validation import baseline_scores
 
 __all__ = [
     "LADDERS",
@@ -15,6 +16,7 @@ __all__ = [
     "Recipe",
     "Rung",
     "TrainingDiverged",
+    "baseline_scores",
     "estimate_minutes",
     "find_recipe",
     "fit_budget",

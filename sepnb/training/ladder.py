@@ -46,6 +46,11 @@ def find_ladder(name: str) -> tuple[Rung, ...]:
     return LADDERS[name]
 
 
+def within_reach(rungs: Sequence[Rung], songs: int) -> tuple[Rung, ...]:
+    """The rungs that so many songs are enough for; where the first is too high already, one with all of the songs."""
+    return tuple(rung for rung in rungs if rung.songs <= songs) or (Rung(songs, rungs[0].epochs),)
+
+
 def on_rung(recipe: Recipe, rung: Rung) -> Recipe:
     """The recipe as it is trained on a rung. How much a rung costs grows with the product of songs and epochs."""
     return replace(

@@ -9,6 +9,7 @@ from sepnb.files import checksum, read_json, written_whole
 from sepnb.training.checkpoints import generations, newest
 from sepnb.training.history import JSON
 from sepnb.training.keeping import RESULTS
+from sepnb.training.recipes import Recipe
 
 # What must be the same for a run to be gone on with, in words.
 SAME = {"recipe": "recipe", "store": "store", "processes": "number of processes"}
@@ -75,6 +76,8 @@ def is_finished(run: Path, about: dict) -> bool:
 
 
 def _check_same(where: Path, found: dict, asked: dict, finished: bool = False) -> None:
+    # A setting that a recipe of an earlier version does not know has the value that it has by default.
+    found = {**found, "recipe": json.loads(json.dumps(Recipe.from_dict(found["recipe"]).as_dict()))}
     differing = [words for key, words in SAME.items() if key in asked and found.get(key) != asked[key]]
     if differing:
         kind = "a finished" if finished else "an unfinished"

@@ -44,6 +44,9 @@ class Recipe:
     songs: int | None = None
     # Chunks of unseen songs that the validation loss is taken on, the same ones after every epoch.
     valid_chunks: int = 16
+    # Their length; None: as long as the training chunks. Runs that train on other lengths than each other are only to
+    # be compared where this is the same.
+    valid_seconds: float | None = None
     # Epochs without a better validation SDR before the run stops; None: never.
     patience: int | None = None
     seed: int = 0
@@ -54,9 +57,10 @@ class Recipe:
             optional = name in ("steps_per_epoch", "songs", "patience") and value is None
             if not optional and (not isinstance(value, int) or value < 1):
                 raise SepnbError(f"recipe {self.name}: {name} is a number from 1 up, not {value}")
-        for name in ("seconds", "learning_rate", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SepnbError(f"recipe {self.name}: {name} is above 0, not {getattr(self, name)}")
+        for name in ("seconds", "learning_rate", "clip", "valid_seconds"):
+            value = getattr(self, name)
+            if not (name == "valid_seconds" and value is None) and not 0 < value < math.inf:
+                raise SepnbError(f"recipe {self.name}: {name} is above 0, not {value}")
         for name in ("warmup_steps", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SepnbError(f"recipe {self.name}: {name} is 0 or more, not {getattr(self, name)}")
@@ -87,6 +91,13 @@ class Recipe:
         return cls(**{**values, "augment": Augment.from_dict(values.get("augment", {}))})
 
 
+# Half the chunks are songs as they are, which is what a network is asked to separate: gentler than for a long run.
+MINUTE = {
+    "batch_size": 4,
+    "augment": Augment(remix=0.5, gain_db=(-6.0, 2.0)),
+    "valid_chunks": 8,
+}
+
 TWO_CORES = {
     "steps_per_epoch": 60,
     "batch_size": 4,
@@ -98,23 +109,39 @@ TWO_CORES = {
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        # About a minute on two cores: enough to see a loss fall and a mask form. Gentler variation than for a long run:
-        # half the chunks are songs as they are, which is what it will be asked to separate.
+        # Half a minute each on two cores: enough to see a loss fall and a mask form.
+        Recipe("toy-minute", epochs=6, steps_per_epoch=16, learning_rate=3e-3, settings={"width": 16}, **MINUTE),
         Recipe(
-            "toy-minute",
-            epochs=6,
-            steps_per_epoch=16,
-            batch_size=4,
-            learning_rate=3e-3,
-            settings={"width": 16},
-            augment=Augment(remix=0.5, gain_db=(-6.0, 2.0)),
-            valid_chunks=8,
+            "compact-minute",
+            epochs=5,
+            steps_per_epoch=10,
+            learning_rate=2e-3,
+            warmup_steps=10,
+            model="compact",
+            **MINUTE,
         ),
         # The student report's question, chunks of 3 seconds or of 30: both hear a minute of music a step and take as
         # many steps, so they differ in nothing but how that minute is cut, into 20 chunks or into 2. Both validate on
-        # four minutes. With batches of equal numbers instead, one would hear ten times the music of the other.
+        # the same 80 chunks. With batches of equal numbers instead, one would hear ten times the music of the other.
         Recipe("toy-3s", epochs=50, steps_per_epoch=100, seconds=3.0, batch_size=20, valid_chunks=80),
-        Recipe("toy-30s", epochs=50, steps_per_epoch=100, seconds=30.0, batch_size=2, valid_chunks=8),
+        Recipe(
+            "toy-30s", epochs=50, steps_per_epoch=100, seconds=30.0, batch_size=2, valid_chunks=80, valid_seconds=3.0
+        ),
+        # For excerpts of seven seconds there is no more than twice as long to be had.
+        Recipe(
+            "toy-6s", epochs=50, steps_per_epoch=100, seconds=6.0, batch_size=10, valid_chunks=80, valid_seconds=3.0
+        ),
+        # The report's question in ten seconds on two cores: half the music a step, and few steps.
+        Recipe("toy-3s-short", epochs=4, steps_per_epoch=3, seconds=3.0, batch_size=10, learning_rate=3e-3),
+        Recipe(
+            "toy-30s-short",
+            epochs=4,
+            steps_per_epoch=3,
+            seconds=30.0,
+            batch_size=1,
+            learning_rate=3e-3,
+            valid_seconds=3.0,
+        ),
         # The best that we know how to train from scratch on one GPU.
         Recipe(
             "compact",

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sepnb.augment import Augment
 from sepnb.batches import Batches
+from sepnb.models import build
 from sepnb.store import Store
 from sepnb.training.losses import LOSSES, energies, target_scale
 from sepnb.training.recipes import Recipe
@@ -23,7 +24,8 @@ def valid_subset(store: Store) -> str:
 class Validation:
     """Chunks of the songs to validate on, and what a network scores on them.
 
-    They are songs as they are (nothing is remixed or varied) of the subset `valid`; where a store has no such songs, of
+    They are songs as they are (nothing is remixed or varied) of the subset `valid`, cut to the recipe's
+    `valid_seconds`; where a store has no such songs, of
     the training songs of the recipe: then the scores say how well it fits, not how well it does on unseen music.
     """
 
@@ -32,11 +34,13 @@ class Validation:
         self._sources = store.sources
         self._loss = LOSSES[recipe.loss]
         self._device = device
-        self._at_once = recipe.batch_size // recipe.accumulate
+        seconds = recipe.valid_seconds or recipe.seconds
+        # As much music at once as in a training step.
+        self._at_once = max(1, int(recipe.batch_size // recipe.accumulate * recipe.seconds / seconds))
         # A place further on in the seed's numbers: the training batches of the same seed are others.
         batches = Batches(
             store,
-            recipe.seconds,
+            seconds,
             recipe.valid_chunks,
             augment=Augment.none(),
             seed=recipe.seed + 1,
@@ -66,6 +70,28 @@ class Validation:
             "valid_sdr": sum(known) / len(known) if known else math.nan,
             **{f"valid_sdr_{source}": value for source, value in zip(self._sources, each, strict=True)},
         }
+
+
+class Shares(nn.Module):
+    """Gives each source an equal share of the mixture: what knowing nothing looks like, in the shape of a network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.config, self.stft = network.config, network.stft
+
+    def estimate(self, spectrogram: Tensor) -> Tensor:
+        """(batch, channels, bins, frames) to (batch, sources, channels, bins, frames)."""
+        return torch.stack([spectrogram / len(self.config.sources)] * len(self.config.sources), dim=1)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(batch, channels, samples) to (batch, sources, channels, samples)."""
+        return self.estimate(mixture)
+
+
+def baseline_scores(store: Store, recipe: Recipe) -> dict[str, float]:
+    """What the mixture divided by the number of sources scores where a recipe validates; as `Validation.scores`."""
+    network = build(recipe.model, store.sources, store.channels, store.rate, **recipe.settings)
+    return Validation(store, recipe, torch.device("cpu")).scores(Shares(network))
 
 
 def sdr(estimates: Tensor, stems: Tensor) -> Tensor:
