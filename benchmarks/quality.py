@@ -10,7 +10,6 @@ on purpose. What is there is not trained or scored again, and an interrupted run
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +20,8 @@ from sepnb.evaluation import evaluate
 from sepnb.metrics import medians
 from sepnb.store import Store, prepare
 from sepnb.tracks import find_tracks
-from sepnb.training import find_recipe, fit_budget, read_history, read_recipe, train
+from sepnb.training import find_recipe, read_history, train
+from sepnb.training.budget import fit_run
 
 SONGS = {"train": 40, "valid": 4, "test": 10}
 SECONDS, SEED = 30.0, 40
@@ -33,11 +33,7 @@ REFERENCES = ["silence", "mixture/n", "irm2"]
 def train_for(store: Store, name: str, minutes: float, out: Path, device: str) -> Path:
     """The run of a recipe with as many epochs as fit into the minutes, measured when it is begun."""
     folder = out / f"{name}-{minutes:g}-minutes"
-    recipe = find_recipe(name)
-    begun = (folder / "history.json").is_file()
-    fitted = read_recipe(folder) if begun else fit_budget(recipe, store, minutes, device)
-    recipe = replace(recipe, epochs=fitted.epochs, steps_per_epoch=fitted.steps_per_epoch)
-    return train(store, folder, recipe, device, resume=True)
+    return train(store, folder, fit_run([folder], find_recipe(name), store, minutes, device), device, resume=True)
 
 
 def scored(systems: Sequence[Path | str], root: Path, subset: str | None, out: Path) -> pd.DataFrame:

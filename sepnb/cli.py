@@ -5,13 +5,13 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sepnb.cli_choices import AudioFormat, DataSet, Device, Precision, ProfileName, SongFormat, StoreFormat
 from sepnb.errors import SepnbError
 
 app = typer.Typer(
@@ -21,59 +21,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class ProfileName(StrEnum):
-    """How much of everything the course does."""
-
-    demo = "demo"
-    sample = "sample"
-    full = "full"
-
-
-class DataSet(StrEnum):
-    """What can be fetched."""
-
-    seven_seconds = "7s"
-    hq = "hq"
-
-
-class Device(StrEnum):
-    """Where a network runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(StrEnum):
-    """In what numbers a network computes."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    fp16 = "fp16"
-
-
-class SongFormat(StrEnum):
-    """How songs are written."""
-
-    wav = "wav"
-    stem_mp4 = "stem.mp4"
-
-
-class AudioFormat(StrEnum):
-    """How stems are written."""
-
-    wav = "wav"
-    flac = "flac"
-    mp3 = "mp3"
-
-
-class StoreFormat(StrEnum):
-    """What `prepare` leaves."""
-
-    store = "store"
-    wav = "wav"
 
 
 @app.command()
@@ -154,9 +101,14 @@ def prepare(
 def train(
     store: Annotated[Path, typer.Argument(help="a store made by `sepnb prepare`")],
     out: Annotated[Path, typer.Option(help="folder of the run, or of a ladder's runs")],
-    recipe: Annotated[str, typer.Option(help="named settings: toy-minute, toy-3s, toy-30s, compact")] = "toy-minute",
+    recipe: Annotated[
+        str, typer.Option(help="named settings: toy-minute, toy-3s, toy-30s, toy-cpu, compact, compact-cpu")
+    ] = "toy-minute",
     songs: Annotated[int | None, typer.Option(min=1, help="train on the first so many songs only")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="as many epochs as fit into them, by the step's time measured here")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with an unfinished run")] = False,
     stop_after: Annotated[str | None, typer.Option(help="save and stop after 11h30, 90m or 45s")] = None,
     mirror: Annotated[Path | None, typer.Option(help="second folder for checkpoints, on Drive say")] = None,
@@ -170,28 +122,34 @@ def train(
     import torch
 
     from sepnb.files import read_json
-    from sepnb.training import find_recipe, read_history
+    from sepnb.training import find_recipe
     from sepnb.training import train as train_run
-    from sepnb.training.budget import read_duration
+    from sepnb.training.budget import fit_run, read_duration
     from sepnb.training.ladder import find_ladder, run_ladder
 
-    if ladder is not None and (songs is not None or epochs is not None):
-        raise SepnbError("--ladder says itself how many songs and epochs: leave out --songs and --epochs")
+    if ladder is not None and (songs, epochs, minutes) != (None, None, None):
+        raise SepnbError("--ladder says itself how many songs and epochs: leave out --songs, --epochs and --minutes")
+    if epochs is not None and minutes is not None:
+        raise SepnbError("--epochs and --minutes both say how long: leave out one")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.auto else device.value
     settings = {key: value for key, value in (("songs", songs), ("epochs", epochs)) if value is not None}
     wanted = replace(find_recipe(recipe), **settings)
     seconds = None if stop_after is None else read_duration(stop_after)
-    with _plain_warnings():
+    # What training says on its way is no part of the report.
+    with _plain_warnings(), redirect_stdout(sys.stderr):
         if ladder is not None:
             table = run_ladder(store, out, ladder, wanted, chosen, resume=resume, stop_after=seconds, mirror=mirror)
             finished, text = len(table) == len(find_ladder(ladder)), table.round(3).to_string(index=False)
         else:
+            if minutes is not None:
+                wanted = fit_run([out, *filter(None, [mirror])], wanted, store, minutes, chosen)
             run = train_run(store, out, wanted, chosen, resume=resume, stop_after=seconds, mirror=mirror)
             finished, text = read_json(run / "history.json")["finished"], str(run)
     if not _is_main_process():
         return
     if as_json:
-        text = (table if ladder is not None else read_history(run)).to_json(orient="records", indent=2)
+        rows = table.to_dict("records") if ladder is not None else read_json(run / "history.json")["epochs"]
+        text = json.dumps(rows, indent=2)
     print(text)
     if not finished:
         print("sepnb: stopped before its end; the same command with --resume goes on", file=sys.stderr)
@@ -236,8 +194,10 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="the list as JSO
 @app.command()
 def separate(
     files: Annotated[list[Path], typer.Argument(help="songs: WAV, FLAC, MP3, M4A, MP4")],
-    model: Annotated[str, typer.Option(help="a name that `sepnb models` lists, or a folder: a training run, Demucs")],
     out: Annotated[Path, typer.Option(help="stems land in OUT/MODEL/SONG/STEM")],
+    model: Annotated[
+        str, typer.Option(help="a name that `sepnb models` lists, or a folder: a training run, Demucs")
+    ] = "band-unet",
     format: Annotated[AudioFormat, typer.Option(help="format of the stems")] = AudioFormat.wav,
     device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one")] = Device.auto,
     segment: Annotated[float | None, typer.Option(help="seconds that the network hears at once; less memory")] = None,

@@ -7,12 +7,14 @@ import torch
 from test_ladder import TINY, store  # noqa: F401 -- a fixture
 
 from sepnb.errors import SepnbError
+from sepnb.files import write_json
 from sepnb.training import budget
 from sepnb.training.budget import (
     T4_RATE,
     Pace,
     estimate_minutes,
     fit_budget,
+    fit_run,
     matmul_rate,
     measure_pace,
     pace_on_t4,
@@ -43,7 +45,7 @@ def test_pace_is_measured_and_leaves_nothing_behind(store, tmp_path, monkeypatch
     pace = measure_pace(store, replace(TINY, patience=1, warmup_steps=50), steps=2)
     assert 0 < pace.step < 10
     assert 0 < pace.validation < 10
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("sepnb-*"))
     assert 0 < step_seconds(store, TINY, steps=1) < 10
 
 
@@ -90,3 +92,20 @@ def test_the_rate_of_a_matrix_product_is_that_of_its_operations(monkeypatch):
     ticks = iter(range(100))
     monkeypatch.setattr(budget.time, "perf_counter", lambda: float(next(ticks)))
     assert matmul_rate(size=10) == 2 * 10**3
+
+
+def test_a_run_that_is_gone_on_with_keeps_the_epochs_it_began_with(store, tmp_path, monkeypatch):  # noqa: F811
+    paces = iter([Pace(step=0.5, validation=2.0), Pace(step=5.0, validation=2.0)])
+    monkeypatch.setattr(budget, "measure_pace", lambda *_: next(paces))
+    begun = fit_run([tmp_path / "out", tmp_path], TINY, store, minutes=1.0)
+    assert begun.epochs == int(60 / (7 * 0.5 + 2))
+    write_json(tmp_path / "history.json", {"recipe": begun.as_dict()})
+    assert fit_run([tmp_path / "out", tmp_path], TINY, store, minutes=1.0) == begun
+    (tmp_path / "history.json").unlink()
+    assert fit_run([tmp_path / "out", tmp_path], TINY, store, minutes=1.0).epochs == 1
+
+
+def test_minutes_are_not_measured_by_several_processes(store, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SepnbError, match="say how many epochs"):
+        fit_run([tmp_path], TINY, store, minutes=1.0)

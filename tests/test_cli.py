@@ -95,8 +95,9 @@ def test_train_takes_songs_and_epochs_and_reports_as_json(mono_store, tmp_path):
 def test_train_stops_in_time_and_goes_on_when_asked(mono_store, tmp_path):
     run, mirror = tmp_path / "run", tmp_path / "drive" / "run"
     command = ["train", str(mono_store), "--out", str(run), "--epochs", "1", "--mirror", str(mirror)]
-    stopped = runner.invoke(app, [*command, "--stop-after", "0s"])
+    stopped = runner.invoke(app, [*command, "--stop-after", "0s", "--json"])
     assert stopped.exit_code == 0, stopped.output
+    assert json.loads(stopped.stdout) == []  # no epoch is done yet
     assert "the same command with --resume goes on" in stopped.stderr
     refused = runner.invoke(app, command)
     assert "--resume" in str(refused.exception)
@@ -115,12 +116,13 @@ def test_train_climbs_a_ladder(mono_store, tmp_path, monkeypatch):
     rows = json.loads(runner.invoke(app, [*command, "--json"]).stdout)
     assert [(row["songs"], row["epochs"]) for row in rows] == [(1, 1), (2, 2)]
     refused = runner.invoke(app, [*command, "--epochs", "3"])
-    assert "leave out --songs and --epochs" in str(refused.exception)
+    assert "leave out --songs, --epochs and --minutes" in str(refused.exception)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--minutes", 1, "--epochs", 2], "leave out one"),
         (["--recipe", "toy-5s"], "no recipe 'toy-5s'; there are toy-minute"),
         (["--songs", 9], "has 2 songs in the subset 'train', not 9"),
         (["--stop-after", "a while"], "'a while' is no duration: write it as in 11h30"),

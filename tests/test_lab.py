@@ -80,9 +80,14 @@ def test_data_and_store_are_made_at_first_use(tmp_path):
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-def test_every_profile_names_a_recipe_and_a_ladder_that_are_there(profile):
+def test_every_profile_names_recipes_and_a_ladder_that_are_there(profile):
     assert find_recipe(profile.recipe).name == profile.recipe
+    assert find_recipe(profile.compact).model == "compact"
     assert find_ladder(profile.ladder)
+    short, long = (find_recipe(name) for name in profile.chunks)
+    assert short.seconds < long.seconds <= profile.excerpt, (
+        "a chunk that is longer than the songs is padded with silence"
+    )
 
 
 def test_the_demos_songs_are_enough_for_its_ladder():
@@ -221,6 +226,18 @@ def test_a_run_is_trained_at_first_use_and_kept_by_recipe(tmp_path):
     assert (run / "weights.safetensors").stat().st_mtime_ns == written
     other = lab.run(dataclasses.replace(TINY, name="tiny-other", seed=1), store=lab.store(excerpt=1.0))
     assert other.name == "demo-1s-tiny-other"
+
+
+def test_the_course_s_own_network_is_the_top_of_the_ladder(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab_module, "find_recipe", lambda _: TINY)
+    monkeypatch.setitem(LADDERS, "demo", (Rung(1, 1), Rung(2, 2)))
+    lab = open_lab("02", profile="demo", home=tmp_path)
+    run = lab.run()
+    assert run == tmp_path / "build" / "runs" / "demo-30s-toy-minute-ladder" / "01-songs-01-epochs"
+    assert read_recipe(run).songs == 1, "there is one training song: the rung of two is out of reach"
+    written = (run / "weights.safetensors").stat().st_mtime_ns
+    assert list(lab.ladder()["run"]) == [str(run)]
+    assert (run / "weights.safetensors").stat().st_mtime_ns == written, "the ladder opens it, and does not train again"
 
 
 def test_after_a_disconnect_training_picks_up_where_it_was(tmp_path, colab, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from sepnb.errors import SepnbError
 from sepnb.store import Store, prepare
 from sepnb.training import ladder as ladder_module
 from sepnb.training.history import read_history, read_recipe
-from sepnb.training.ladder import LADDERS, Rung, find_ladder, ladder_history, on_rung, run_ladder
+from sepnb.training.ladder import LADDERS, Rung, find_ladder, ladder_history, on_rung, run_ladder, within_reach
 from sepnb.training.loop import train
 from sepnb.training.recipes import Recipe, find_recipe
 
@@ -126,6 +126,13 @@ def test_ladders_by_name():
         for lower, higher in itertools.pairwise(rungs):
             assert higher.songs == 2 * lower.songs
             assert higher.epochs == 2 * lower.epochs
+
+
+def test_rungs_that_there_are_too_few_songs_for_are_left_out():
+    rungs = find_ladder("report")
+    assert within_reach(rungs, 20) == rungs
+    assert within_reach(rungs, 19) == rungs[:2]
+    assert within_reach(rungs, 4) == (Rung(4, 50),), "all the songs there are, as often as on the first rung"
 
 
 def test_a_rung_changes_songs_epochs_and_name_only():

@@ -9,6 +9,7 @@ from conftest import REPOSITORY
 # A module's layer is that of the longest name here that it begins with.
 LAYERS = {
     "sepnb.cli": 5,
+    "sepnb.cli_choices": 5,
     "sepnb.course": 5,
     "sepnb.lab": 4,
     "sepnb.training": 3,

@@ -23,8 +23,10 @@ ANSWERS = {
         ),
     ],
     "02_train_unet": [
-        ("recipe.seconds_heard / 60", "1"),
+        ("parts[drums] / parts.sum(dim=0)", "parts[drums]"),
         ("float(relative_energy(stems - stems.sum(dim=1, keepdim=True) / 4, stems))", "1.5"),
+        ("float(relative_energy(stems - stems.sum(dim=1, keepdim=True), stems))", "1.0"),
+        ("int(min(free / memory, patience / computing) / chunks_a_batch)", "30"),
     ],
     "03_resource_probe": [("layer.parameters", "36864"), ("int(room // v2['activation_bytes'])", "14")],
     "04_pretrained_evaluation": [

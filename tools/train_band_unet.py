@@ -9,7 +9,6 @@ from what `python -m benchmarks.quality` prints.
 
 import argparse
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from sepnb.band import make_band
 from sepnb.separators.unet import BAND_UNET
 from sepnb.store import prepare
-from sepnb.training import find_recipe, fit_budget, read_recipe, train
+from sepnb.training import find_recipe, train
+from sepnb.training.budget import fit_run
 
 SONGS = {"train": 160, "valid": 8}
 SECONDS, SEED = 30.0, 7
@@ -35,9 +35,7 @@ def main() -> None:
     store = prepare(band, asked.out / "store").store
     recipe, run = find_recipe("band-unet"), asked.out / "run"
     if asked.minutes is not None:
-        begun = (run / "history.json").is_file()
-        fitted = read_recipe(run) if begun else fit_budget(recipe, store, asked.minutes, asked.device)
-        recipe = replace(recipe, epochs=fitted.epochs)
+        recipe = fit_run([run], recipe, store, asked.minutes, asked.device)
     train(store, run, recipe, asked.device, resume=True)
     keep(run)
 

@@ -137,7 +137,7 @@ REGISTRY: dict[str, Entry] = {
         trained_on="the synthetic band",
         test_leak=False,
         licence="MIT",
-        parameters=3_306_248,
+        parameters=3_259_816,
         download=0,
         where="sepnb/pretrained/band-unet",
     ),

@@ -1,7 +1,9 @@
 """What a budget of minutes buys: steps are timed here, and the rest is multiplication."""
 
+import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +13,7 @@ import torch
 from sepnb.batches import Batches
 from sepnb.errors import SepnbError
 from sepnb.store import Store
-from sepnb.training.history import read_history
+from sepnb.training.history import read_history, read_recipe
 from sepnb.training.loop import train
 from sepnb.training.recipes import Recipe
 
@@ -88,6 +90,21 @@ def fit_budget(
             f"({pace.validation:.1f} s): give more time, or a recipe with smaller batches"
         )
     return replace(recipe, epochs=1, steps_per_epoch=steps)
+
+
+def fit_run(
+    folders: Sequence[Path], recipe: Recipe, store: Store | Path | str, minutes: float, device: str = "cpu"
+) -> Recipe:
+    """`fit_budget` for a run: measured when it is begun, and the same whenever it is gone on with.
+
+    `folders` are those that the run may lie in, its own and its mirror. Raises SepnbError under `accelerate launch`
+    with several processes, which would each measure something else.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise SepnbError("minutes are measured by one process: with several, say how many epochs (--epochs)")
+    begun = [folder for folder in folders if (folder / "history.json").is_file()]
+    fitted = read_recipe(begun[0]) if begun else fit_budget(recipe, store, minutes, device)
+    return replace(recipe, epochs=fitted.epochs, steps_per_epoch=fitted.steps_per_epoch)
 
 
 def matmul_rate(device: str = "cpu", size: int = 1024, repeats: int = 5) -> float:

@@ -113,7 +113,7 @@ RECIPES = {
         Recipe("toy-minute", epochs=6, steps_per_epoch=16, learning_rate=3e-3, settings={"width": 16}, **MINUTE),
         Recipe(
             "compact-minute",
-            epochs=5,
+            epochs=4,
             steps_per_epoch=10,
             learning_rate=2e-3,
             warmup_steps=10,
@@ -132,14 +132,17 @@ RECIPES = {
             "toy-6s", epochs=50, steps_per_epoch=100, seconds=6.0, batch_size=10, valid_chunks=80, valid_seconds=3.0
         ),
         # The report's question in ten seconds on two cores: half the music a step, and few steps.
-        Recipe("toy-3s-short", epochs=4, steps_per_epoch=3, seconds=3.0, batch_size=10, learning_rate=3e-3),
+        Recipe(
+            "toy-3s-short", epochs=4, steps_per_epoch=2, seconds=3.0, batch_size=10, learning_rate=3e-3, valid_chunks=8
+        ),
         Recipe(
             "toy-30s-short",
             epochs=4,
-            steps_per_epoch=3,
+            steps_per_epoch=2,
             seconds=30.0,
             batch_size=1,
             learning_rate=3e-3,
+            valid_chunks=8,
             valid_seconds=3.0,
         ),
         # The best that we know how to train from scratch on one GPU.
