@@ -20,7 +20,7 @@ from sepnb.store import prepare
 from sepnb.training import find_recipe, train
 from sepnb.training.budget import fit_run
 
-SONGS = {"train": 160, "valid": 8}
+SONGS = {"train": 120, "valid": 6}
 SECONDS, SEED = 30.0, 7
 
 

@@ -170,8 +170,7 @@ RECIPES = {
         Recipe(
             "band-unet",
             epochs=70,
-            learning_rate=2e-3,
-            model="compact",
+            learning_rate=3e-3,
             **{
                 **TWO_CORES,
                 "augment": Augment(
@@ -180,7 +179,7 @@ RECIPES = {
                     speed=(0.85, 1.2),
                     eq_db=6.0,
                     drive=0.15,
-                    reverb=0.2,
+                    reverb=0.1,
                     mono=0.2,
                 ),
             },
