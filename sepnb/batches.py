@@ -146,6 +146,8 @@ class Batches:
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Go on where another iterator was; StoreError if it would have given other batches."""
         mine = self.state_dict()
+        # A variation that an earlier version does not know has the value that it has by default.
+        state = {**state, "augment": Augment.from_dict(state.get("augment", {})).as_dict()}
         differing = [key for key in mine if key != "next" and state.get(key) != mine[key]]
         if differing:
             raise StoreError(f"cannot go on with these batches: {', '.join(differing)} differ from the saved state")

@@ -4,12 +4,16 @@ import hashlib
 import json
 import os
 import re
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sepnb.errors import SepnbError
 
+# Tenths of a second that a file under its old name may be read for on Windows.
+RETRIES = 20
 # Devices, which Windows finds in every folder and under every suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\..*)?", re.IGNORECASE)
 
@@ -41,11 +45,37 @@ def written_whole(path: Path | str) -> Iterator[Path]:
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial
-        with partial.open("rb") as file:
+        with partial.open("r+b") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
-        partial.replace(path)
+        _rename(partial, path)
+        _flush_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _rename(partial: Path, path: Path) -> None:
+    """Give a file its name. Windows refuses while another thread reads the file that had it: then a little later."""
+    for _ in range(RETRIES if sys.platform == "win32" else 0):
+        try:
+            partial.replace(path)
+            return
+        except PermissionError:
+            time.sleep(0.1)
+    partial.replace(path)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the new name on the disk too, or a power cut may undo the renaming: where the system can do that."""
+    if sys.platform == "win32":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError:
+        return  # network and mounted cloud drives may refuse; the file itself is whole
 
 
 def write_text(path: Path | str, text: str) -> None:

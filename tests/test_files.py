@@ -1,10 +1,14 @@
 """Files are whole or not there."""
 
+import errno
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import pytest
 
+from sepnb import files
 from sepnb.errors import SepnbError
 from sepnb.files import checksum, file_name, read_json, write_json, write_text, written_whole
 
@@ -23,6 +27,51 @@ def test_a_failure_half_way_leaves_what_was_there(tmp_path):
         raise RuntimeError
     assert (tmp_path / "scores.csv").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
+
+
+def test_what_is_flushed_may_be_written_and_its_folder_follows(tmp_path, monkeypatch):
+    """Windows refuses to flush a file that is open for reading only."""
+    fcntl = pytest.importorskip("fcntl")
+    flushed, real = [], os.fsync
+
+    def fsync(handle):
+        flushed.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "x", "x")
+    assert flushed == [os.O_RDWR, os.O_RDONLY]  # the file, then the folder with its new name
+
+
+def test_a_folder_that_does_not_let_itself_be_flushed_is_no_failure(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fsync(handle):
+        if os.fstat(handle).st_ino == tmp_path.stat().st_ino:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "x", "x")
+    assert (tmp_path / "x").read_text() == "x"
+
+
+def test_on_windows_a_file_that_is_being_read_is_replaced_a_little_later(tmp_path, monkeypatch):
+    write_text(tmp_path / "x", "old")
+    real, tries = Path.replace, []
+
+    def busy(path, target):
+        tries.append(path)
+        if len(tries) < 3:
+            raise PermissionError(errno.EACCES, "in use")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    monkeypatch.setattr(files.sys, "platform", "win32")
+    monkeypatch.setattr(files.time, "sleep", lambda _: None)
+    write_text(tmp_path / "x", "new")
+    assert len(tries) == 3
+    assert (tmp_path / "x").read_text() == "new"
 
 
 def test_json_comes_back_and_damage_is_named(tmp_path):

@@ -233,7 +233,7 @@ def test_the_course_s_own_network_is_the_top_of_the_ladder(tmp_path, monkeypatch
     monkeypatch.setitem(LADDERS, "demo", (Rung(1, 1), Rung(2, 2)))
     lab = open_lab("02", profile="demo", home=tmp_path)
     run = lab.run()
-    assert run == tmp_path / "build" / "runs" / "demo-30s-toy-minute-ladder" / "01-songs-01-epochs"
+    assert run == tmp_path / "build" / "runs" / "demo-30s-tiny-ladder" / "01-songs-01-epochs"
     assert read_recipe(run).songs == 1, "there is one training song: the rung of two is out of reach"
     written = (run / "weights.safetensors").stat().st_mtime_ns
     assert list(lab.ladder()["run"]) == [str(run)]

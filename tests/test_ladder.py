@@ -110,6 +110,18 @@ def test_histories_of_all_rungs_below_each_other(store, tmp_path):
         ladder_history(tmp_path / "nowhere")
 
 
+def test_stopped_in_a_first_epoch_there_is_a_table_without_rows_and_the_others_are_shown(store, tmp_path):
+    none = climb(store, tmp_path, stop_after=0.0)
+    assert len(none) == 0
+    with pytest.raises(SepnbError, match="no rung of a ladder with an epoch that is done"):
+        ladder_history(tmp_path)
+    train(store, tmp_path / RUNGS[0].folder, on_rung(TINY, RUNGS[0]), resume=True, progress=False)
+    table = climb(store, tmp_path, stop_after=0.0)
+    assert list(table["songs"]) == [1]
+    assert list(none.columns) == list(table.columns)
+    assert set(ladder_history(tmp_path)["run"]) == {RUNGS[0].folder}
+
+
 def test_too_few_songs_are_said_before_anything_is_trained(store, tmp_path):
     with pytest.raises(SepnbError, match="wants 5 training songs, .* has 3"):
         run_ladder(store, tmp_path / "out", (Rung(1, 1), Rung(5, 1)), TINY)

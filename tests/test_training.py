@@ -8,6 +8,7 @@ import pytest
 import torch
 from training_runs import RATE, TINY, losses, tones, weights
 
+from sepnb.batches import Batches
 from sepnb.errors import SepnbError
 from sepnb.files import read_json
 from sepnb.models import build, load
@@ -46,11 +47,13 @@ def test_the_table_holds_what_is_promised_and_its_times_add_up(run):
     history = read_history(run)
     assert list(history.columns) == [
         *("epoch", "step", "train_loss", "valid_loss", "valid_sdr", "valid_sdr_drums", "valid_sdr_bass"),
-        *("learning_rate", "seconds", "waiting_seconds", "computing_seconds", "validating_seconds", "skipped_steps"),
+        *("learning_rate", "seconds", "waiting_seconds", "computing_seconds", "validating_seconds", "saving_seconds"),
+        "skipped_steps",
     ]
     np.testing.assert_allclose(history.valid_sdr, (history.valid_sdr_drums + history.valid_sdr_bass) / 2)
-    parts = history.waiting_seconds + history.computing_seconds + history.validating_seconds
-    assert (parts <= history.seconds + 1e-9).all()
+    parts = ("waiting_seconds", "computing_seconds", "validating_seconds", "saving_seconds")
+    np.testing.assert_allclose(sum(history[part] for part in parts), history.seconds)
+    assert (history.saving_seconds[1:] > 0).all()  # the checkpoints that epochs begin with
     assert (history.skipped_steps == 0).all()
 
 
@@ -93,7 +96,7 @@ def test_a_finished_run_is_kept_and_another_is_not_put_over_it(run, store):
     assert train(store, run, TINY, resume=True) == run
     assert train(store, run, TINY) == run
     assert (run / "weights.safetensors").stat().st_mtime_ns == before
-    with pytest.raises(SepnbError, match="finished run with another recipe"):
+    with pytest.raises(SepnbError, match="a finished run with another recipe .*epochs 3 there, 1 asked"):
         train(store, run, Recipe("other", epochs=1, steps_per_epoch=1))
 
 
@@ -196,6 +199,9 @@ class Fixed(torch.nn.Module):
     def estimate(self, mixture):
         return self.factor * self.stft(self.stems)
 
+    def forward(self, mixture):
+        return self.factor * self.stems
+
 
 @pytest.mark.parametrize(("factor", "expected"), [(0.0, 1.0), (1.0, 0.0), (0.5, 0.25), (3.0, 4.0)])
 def test_silence_scores_one_and_the_truth_nothing(factor, expected):
@@ -205,6 +211,23 @@ def test_silence_scores_one_and_the_truth_nothing(factor, expected):
     for loss in LOSSES.values():
         score = loss(Fixed(stems, factor), stems, target_scale(energies(stems)))
         assert score.item() == pytest.approx(expected, abs=0.02)
+
+
+def test_on_spectrograms_the_loss_is_never_below_that_on_samples():
+    stems = torch.randn(2, 2, 1, RATE, generator=torch.Generator().manual_seed(0))
+    network = build("toy", ("a", "b"), 1, RATE, n_fft=512, hop=256, width=2, depth=2)
+    masks = torch.rand(2, 2, 1, 257, 1, generator=torch.Generator().manual_seed(1)).round()
+    network.estimate = lambda mixture: masks * mixture[:, None]  # every other bin: no sound's spectrogram
+    scale = target_scale(energies(stems))
+    spectrogram, samples = (LOSSES[name](network, stems, scale).item() for name in ("energy", "waveform"))
+    assert samples == pytest.approx(relative_energy(network(stems.sum(dim=1)) - stems, stems).item(), rel=1e-5)
+    assert 0.5 * spectrogram < samples < 0.97 * spectrogram
+
+
+def test_a_network_learns_with_every_loss(store, tmp_path):
+    for name in LOSSES:
+        history = read_history(train(store, tmp_path / name, replace(TINY, loss=name, epochs=2), **QUIET))
+        assert history.valid_sdr.iloc[-1] > 0
 
 
 def test_every_loss_is_a_mean_over_examples():
@@ -244,13 +267,42 @@ def test_averaged_weights_follow_as_the_formula_says():
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_along_a_cosine():
-    recipe = Recipe("r", epochs=1, steps_per_epoch=20, learning_rate=2.0, warmup_steps=4)
-    rates = [learning_rate(recipe, step, 20) for step in range(20)]
+    recipe = Recipe("r", epochs=1, steps_per_epoch=40, learning_rate=2.0, warmup_steps=4)
+    rates = [learning_rate(recipe, step, 40) for step in range(40)]
     assert rates[:5] == [0.5, 1.0, 1.5, 2.0, 2.0]
-    assert rates[12] == pytest.approx(1.0)  # half-way down
-    assert rates[16] == pytest.approx(2 * 0.5 * (1 + math.cos(math.pi * 12 / 16)))
-    assert 0 < rates[19] < 0.05
-    assert learning_rate(replace(recipe, warmup_steps=0), 0, 20) == 2.0
+    assert rates[22] == pytest.approx(1.0)  # half-way down
+    assert rates[16] == pytest.approx(2 * 0.5 * (1 + math.cos(math.pi * 12 / 36)))
+    assert 0 < rates[39] < 0.05
+    assert learning_rate(replace(recipe, warmup_steps=0), 0, 40) == 2.0
+
+
+def test_a_short_run_does_not_spend_itself_on_warming_up():
+    recipe = Recipe("r", epochs=1, steps_per_epoch=20, learning_rate=2.0, warmup_steps=200)
+    assert [learning_rate(recipe, step, 20) for step in range(3)] == [1.0, 2.0, 2.0]
+    assert learning_rate(recipe, 0, 5) == 2.0
+
+
+def test_two_seeds_are_scored_on_the_same_chunks(store):
+    network = build("toy", store.sources, store.channels, store.rate, **TINY.settings).eval()
+    cpu = torch.device("cpu")
+    one, other = (loop_module.Validation(store, replace(TINY, seed=seed), cpu).scores(network) for seed in (0, 1))
+    assert one == other
+
+
+def test_an_epoch_of_steps_that_were_all_left_out_has_no_loss():
+    progress = Progress()
+    progress.end_step(0.5, skipped=True, waiting=0.0, seconds=1.0)
+    assert math.isnan(progress.end_epoch({"valid_sdr": 0.0}, 1e-3, 0.0)["train_loss"])
+
+
+def test_batches_go_on_from_before_there_was_a_variation(store):
+    batches = Batches(store, 0.5, 2)
+    state = batches.state_dict()
+    del state["augment"]["mono"]
+    batches.load_state_dict({**state, "next": 3})
+    assert batches.state_dict()["next"] == 3
+    with pytest.raises(SepnbError, match="augment differ"):
+        batches.load_state_dict({**state, "augment": {**state["augment"], "mono": 0.5}})
 
 
 def test_weight_decay_makes_it_adamw():

@@ -1,5 +1,6 @@
 """Training that goes wrong is stopped with a report, and ordinary noise does not stop it."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from training_runs import TINY, tones
 from sepnb.batches import Batches
 from sepnb.errors import SepnbError
 from sepnb.files import read_json
-from sepnb.training import TrainingDiverged, loop, train
+from sepnb.training import TrainingDiverged, keeping, loop, train
 from sepnb.training.checkpoints import generations, unpack
 from sepnb.training.divergence import WINDOW, Watch
 
@@ -41,7 +42,7 @@ def test_an_exploding_batch_is_named_and_the_last_good_state_kept(store, tmp_pat
         train(store, out, TINY, checkpoint_every=0.0, **QUIET)
     (step, path), *_ = generations(out)
     message = str(caught.value)
-    assert "Batch 9 did it, with drums of 'song " in message
+    assert "The last batch was number 9, with drums of 'song " in message
     assert "smaller learning rate" in message
     assert f"the last good state is {path}; going on from it with the same recipe comes to the same end" in message
     report = read_json(out / "diverged.json")
@@ -97,6 +98,31 @@ def test_a_loss_that_grows_and_grows_is_stopped_without_being_infinite(store, tm
     assert max(step for step, _ in generations(tmp_path / "out")) <= 40
 
 
+def test_steps_that_overflow_confirm_no_checkpoint(store, tmp_path, monkeypatch):
+    """As with fp16: the gradients of steps 5 to 9 overflow, with an ordinary loss."""
+    prepared, real, written, steps = loop._prepare, loop.gradient, [], itertools.count(1)
+
+    def with_scaler(*given):
+        state, objective = prepared(*given)
+        state.scaler = torch.amp.GradScaler("cpu", enabled=False)
+        return state, objective
+
+    def gradient(*given):
+        step = next(steps)
+        if step == 10:
+            raise RuntimeError
+        loss, norm = real(*given)
+        return loss, math.inf if step >= 5 else norm
+
+    monkeypatch.setattr(loop, "_prepare", with_scaler)
+    monkeypatch.setattr(loop, "gradient", gradient)
+    monkeypatch.setattr(keeping, "write_generation", lambda out, step, content: written.append(step))
+    with pytest.raises(RuntimeError):
+        train(store, tmp_path / "out", TINY, checkpoint_every=0.0, **QUIET)
+    assert written
+    assert max(written) < 4  # of step 4 nothing is known but that what came after it overflowed
+
+
 # -------------------------------------------------------------------------------- the watch alone
 
 
@@ -142,3 +168,12 @@ def test_with_loss_scaling_single_steps_may_overflow_but_not_all():
     for _ in range(WINDOW - 1):
         watch.problem(0.5, math.nan, scaling=True)
     assert "25 steps in a row" in watch.problem(0.5, math.nan, scaling=True)
+
+
+def test_after_an_overflow_it_is_not_calm_until_a_step_is_taken():
+    watch = Watch()
+    assert watch.calm
+    watch.problem(0.5, math.inf, scaling=True)
+    assert not watch.calm
+    watch.problem(0.5, 1.0, scaling=True)
+    assert watch.calm

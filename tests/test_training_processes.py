@@ -11,7 +11,7 @@ from training_runs import TINY, losses, tones
 
 from sepnb.errors import SepnbError
 from sepnb.files import read_json
-from sepnb.training import train
+from sepnb.training import processes, train
 
 SCRIPT = """
 import json, sys
@@ -58,4 +58,26 @@ def test_an_error_of_the_main_process_ends_all(store, tmp_path):
     (tmp_path / "out" / "history.json").write_text(json.dumps({"recipe": {}, "finished": False}))
     result = launched(tmp_path, store, tmp_path / "out", resume=True)
     assert result.returncode != 0
-    assert "unfinished run with another recipe" in result.stderr
+    assert "recipe None: name, epochs, steps_per_epoch is not said" in result.stderr
+
+
+def test_whatever_ends_the_main_process_ends_all():
+    """Of each process, what it raised: the main one its own error, the others that it failed."""
+
+    class Shared:
+        num_processes, is_main_process = 2, True
+
+    told = []
+
+    def pass_on(values):
+        told.append(values)
+        return values
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "broadcast_object_list", pass_on)
+        with pytest.raises(KeyError, match="checksums"):
+            processes.on_main(Shared(), lambda: {}["checksums"])
+        Shared.is_main_process = False
+        patch.setattr(processes, "broadcast_object_list", lambda _: told[0])
+        with pytest.raises(SepnbError, match="the main process failed .KeyError: 'checksums'"):
+            processes.on_main(Shared(), lambda: None)

@@ -8,12 +8,13 @@ import warnings
 
 import pytest
 import torch
-from training_runs import TINY, at_rename, at_step, at_write, killed, longer, losses, tones, weights
+from training_runs import TINY, assert_same_end, at_rename, at_step, at_write, killed, longer, losses, tones, weights
 
 from sepnb.errors import SepnbError
 from sepnb.files import read_json
-from sepnb.training import loop, read_history, train
-from sepnb.training.checkpoints import generations, unpack
+from sepnb.training import loop, read_history, read_recipe, run_ladder, train
+from sepnb.training.checkpoints import generations
+from sepnb.training.ladder import Rung
 
 QUIET = {"progress": False, "resume": True}
 
@@ -30,36 +31,9 @@ def whole(store, tmp_path_factory):
     return train(store, folder / "out", TINY, mirror=folder / "mirror", progress=False)
 
 
-def last_state(run):
-    """The last checkpoint of a finished run, from its mirror."""
-    return unpack(generations(run.parent / "mirror")[0][1])
-
-
-def flat(value, name=""):
-    """Tensors and values of a nested state, by name."""
-    if isinstance(value, dict):
-        return {k: v for key, part in value.items() for k, v in flat(part, f"{name}/{key}").items()}
-    if isinstance(value, list | tuple):
-        return flat(dict(enumerate(value)), name)
-    return {name: value}
-
-
-def assert_same_end(run, whole):
-    assert weights(run) == weights(whole)
-    assert losses(run) == losses(whole)
-    ours, theirs = last_state(run), last_state(whole)
-    for part in ("network", "average", "optimizer", "batches", "best", "random"):
-        one, other = flat(ours[part]), flat(theirs[part])
-        assert one.keys() == other.keys()
-        for name, value in one.items():
-            same = torch.equal(value, other[name]) if isinstance(value, torch.Tensor) else value == other[name]
-            assert same, f"{part}{name} differs"
-
-
 def test_killed_in_random_steps_it_ends_with_the_same_bits(store, whole, tmp_path):
     # Never in the same step twice, several times in a run, now and then with a checkpoint on its way.
-    points = [random.Random(0).randint(2, 6) for _ in range(3)]
-    for point in points:
+    for point in random.Random(0).sample(range(2, 8), 2):
         killed(store.path, tmp_path / "out", at_step, point)
     assert not (tmp_path / "out" / "weights.safetensors").exists() or len(losses(tmp_path / "out")) < TINY.epochs
     train(store, tmp_path / "out", TINY, mirror=tmp_path / "mirror", **QUIET)
@@ -73,23 +47,6 @@ def test_killed_while_it_writes_it_ends_with_the_same_bits(store, whole, tmp_pat
     train(store, tmp_path / "out", TINY, mirror=tmp_path / "mirror", **QUIET)
     assert_same_end(tmp_path / "out", whole)
     assert not list((tmp_path / "out").rglob(".partial-*"))
-
-
-def test_killed_when_all_but_the_last_files_are_written(store, whole, tmp_path):
-    done = {path.name for path in whole.iterdir()}
-    killed(store.path, tmp_path / "out", _at_finish, 0)
-    assert not read_json(tmp_path / "out" / "history.json")["finished"]
-    train(store, tmp_path / "out", TINY, mirror=tmp_path / "mirror", **QUIET)
-    assert_same_end(tmp_path / "out", whole)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == done
-
-
-def _at_finish(_):
-    from training_runs import die
-
-    from sepnb.training import session
-
-    session.remove_checkpoints = session.Session.finish = lambda *_, **__: die()
 
 
 @pytest.fixture
@@ -118,6 +75,25 @@ def test_the_stop_button_takes_a_checkpoint_of_the_step_it_came_in(stopped, stor
     assert_same_end(stopped, whole)
 
 
+def test_the_stop_button_says_where_the_checkpoint_is(store, tmp_path, monkeypatch, capsys):
+    real = loop.gradient
+    monkeypatch.setattr(loop, "gradient", lambda *given: (signal.raise_signal(signal.SIGINT), real(*given))[1])
+    with pytest.raises(KeyboardInterrupt):
+        train(store, tmp_path / "out", TINY, progress=False)
+    out = capsys.readouterr().out
+    assert "interrupted after step 1 of 18; its checkpoint is" in out
+    assert "step-00000001.ckpt; resume=True (--resume) goes on from there" in out
+
+
+def test_the_stop_button_in_the_last_step_finishes_the_run_and_stops_what_called_it(store, tmp_path, monkeypatch):
+    real = loop.gradient
+    monkeypatch.setattr(loop, "gradient", lambda *given: (signal.raise_signal(signal.SIGINT), real(*given))[1])
+    with pytest.raises(KeyboardInterrupt):
+        run_ladder(store, tmp_path, [Rung(1, 1), Rung(2, 1)], longer(batch_size=12), progress=False)
+    assert read_json(tmp_path / Rung(1, 1).folder / "history.json")["finished"]
+    assert not (tmp_path / Rung(2, 1).folder).exists()
+
+
 def test_a_torn_newest_checkpoint_falls_back_to_the_one_before(stopped, store, whole, tmp_path):
     (_, newest), _ = generations(stopped)
     newest.write_bytes(newest.read_bytes()[:-1000])
@@ -140,10 +116,10 @@ def test_where_both_are_torn_it_says_so(stopped, store):
     for _, path in generations(stopped):
         path.write_bytes(b"")
     with (
-        pytest.warns(UserWarning, match="torn"),
-        pytest.raises(SepnbError, match="all checkpoints in .* are torn or damaged.*begin anew"),
+        pytest.raises(SepnbError, match="no checkpoint to go on from: .* torn or damaged; .* torn .*begin anew"),
     ):
         train(store, stopped, TINY, **QUIET)
+    assert len(generations(stopped)) == 2
 
 
 def test_an_unfinished_run_is_not_begun_anew_by_mistake(stopped, store):
@@ -152,8 +128,11 @@ def test_an_unfinished_run_is_not_begun_anew_by_mistake(stopped, store):
 
 
 def test_another_recipe_does_not_go_on_with_it(stopped, store, tmp_path):
-    with pytest.raises(SepnbError, match="unfinished run with another recipe"):
-        train(store, stopped, longer(epochs=4), **QUIET)
+    other = longer(epochs=4, settings={**TINY.settings, "width": 5})
+    with pytest.raises(SepnbError, match="unfinished run with another recipe") as caught:
+        train(store, stopped, other, **QUIET)
+    assert "(epochs 3 there, 4 asked; settings.width 4 there, 5 asked): give another folder" in str(caught.value)
+    assert str(caught.value).endswith("or give the recipe another name")
     other = tones(tmp_path / "other", subsets=("train",))
     with pytest.raises(SepnbError, match="unfinished run with another store"):
         train(other, stopped, TINY, **QUIET)
@@ -165,11 +144,47 @@ def test_without_its_history_a_checkpoint_still_knows_its_recipe(stopped, store)
         train(store, stopped, longer(epochs=4), **QUIET)
 
 
+def test_the_recipe_of_a_run_with_a_torn_history_is_in_its_checkpoint(stopped, store, whole, tmp_path):
+    (stopped / "history.json").write_text('{"recipe": {"na')
+    assert read_recipe(stopped) == TINY
+    with pytest.warns(UserWarning, match="history.json is not readable JSON.* left out of account"):
+        train(store, stopped, TINY, mirror=tmp_path / "mirror", **QUIET)
+    assert_same_end(stopped, whole)
+
+
+def test_only_what_a_killed_run_left_is_removed(stopped, store):
+    ours = stopped / "checkpoints" / ".partial-1-step-00000011.ckpt"
+    other = stopped / "notes" / ".partial-1-mine.txt"
+    other.parent.mkdir()
+    for path in (ours, other):
+        path.write_text("half")
+    train(store, stopped, TINY, stop_after=0.0, **QUIET)
+    assert not ours.exists()
+    assert other.exists()
+
+
+def test_a_history_that_says_no_recipe_is_an_error_that_says_so(store, tmp_path):
+    (tmp_path / "history.json").write_text(json.dumps({"recipe": {}, "finished": False}))
+    with pytest.raises(SepnbError, match="name, epochs, steps_per_epoch is not said"):
+        train(store, tmp_path, TINY, **QUIET)
+
+
+def test_a_finished_history_without_checksums_is_not_trusted(store, whole, tmp_path):
+    history = read_json(whole / "history.json")
+    del history["checksums"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "history.json").write_text(json.dumps(history))
+    train(store, tmp_path / "out", TINY, **QUIET)
+    assert weights(tmp_path / "out") == weights(whole)
+
+
 def test_other_threads_are_warned_of(stopped, store):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(before + 1)
-        with pytest.warns(UserWarning, match=f"began with threads {before} and goes on with {before + 1}.* last bits"):
+        with pytest.warns(
+            UserWarning, match=f"last trained with threads {before} and goes on with {before + 1}.* last bits"
+        ):
             train(store, stopped, TINY, **QUIET)
     finally:
         torch.set_num_threads(before)
@@ -181,7 +196,7 @@ def test_stopped_for_time_it_says_how_to_go_on_and_does(store, whole, tmp_path, 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train(store, out, TINY, stop_after=0.0, progress=False)
-        assert "stopped for time after step 1 of 18; resume=True" in capsys.readouterr().out
+        assert "stopped for time after step 1 of 18; its checkpoint is" in capsys.readouterr().out
         history = read_json(out / "history.json")
         assert (history["finished"], history["stopped"], history["epochs"]) == (False, "time", [])
         train(store, out, TINY, stop_after=0.0, **QUIET)
@@ -189,4 +204,6 @@ def test_stopped_for_time_it_says_how_to_go_on_and_does(store, whole, tmp_path, 
     assert_same_end(out, whole)
     history = json.loads((out / "history.json").read_text())
     assert [session["first_step"] for session in history["sessions"]] == [1, 2, 3]
+    assert [session["stop_after"] for session in history["sessions"]] == [0.0, 0.0, 1e9]
+    assert history["sessions"][0]["checkpoint_every"] == 120.0
     assert (history["finished"], history["stopped"]) == (True, "epochs")

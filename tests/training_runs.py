@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 
 from sepnb.files import read_json
 from sepnb.store import Store, prepare
 from sepnb.training import Recipe, train
+from sepnb.training.checkpoints import slots, unpack
 
 RATE = 8000
 TINY = Recipe(
@@ -50,6 +52,34 @@ def losses(run: Path) -> list[dict]:
     """A run's history without what depends on the clock."""
     epochs = read_json(run / "history.json")["epochs"]
     return [{key: value for key, value in row.items() if not key.endswith("seconds")} for row in epochs]
+
+
+def last_state(run: Path) -> dict:
+    """The last checkpoint of a finished run, from its mirror."""
+    (path,) = slots(run.parent / "mirror")
+    return unpack(path)
+
+
+def flat(value: object, name: str = "") -> dict[str, object]:
+    """Tensors and values of a nested state, by name."""
+    if isinstance(value, dict):
+        return {k: v for key, part in value.items() for k, v in flat(part, f"{name}/{key}").items()}
+    if isinstance(value, list | tuple):
+        return flat(dict(enumerate(value)), name)
+    return {name: value}
+
+
+def assert_same_end(run: Path, whole: Path) -> None:
+    """Two runs have the same weights, histories and last states; of both, the mirror lies beside them."""
+    assert weights(run) == weights(whole)
+    assert losses(run) == losses(whole)
+    ours, theirs = last_state(run), last_state(whole)
+    for part in ("network", "average", "optimizer", "batches", "best", "random"):
+        one, other = flat(ours[part]), flat(theirs[part])
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            same = torch.equal(value, other[name]) if isinstance(value, torch.Tensor) else value == other[name]
+            assert same, f"{part}{name} differs"
 
 
 def killed(store: Path, out: Path, trap: Callable[[int], None], number: int, **settings: object) -> None:
@@ -112,6 +142,37 @@ def at_rename(number: int) -> None:
         return real(path, target) if next(renames, None) is not None else die()
 
     Path.replace = rename
+
+
+def at_finish(number: int) -> None:
+    """Die in the end of a run, just before the renaming of that number there; 0: before its checkpoints are removed."""
+    from sepnb.training import session
+
+    real = session.Session.finish
+
+    def finish(self: session.Session, stopped: str) -> None:
+        if number:
+            at_rename(number)
+        else:
+            session.remove_checkpoints = lambda _: die()
+        real(self, stopped)
+
+    session.Session.finish = finish
+
+
+def at_copy(number: int) -> None:
+    """Die with half a file written in the second folder, in the session's writing there of that number."""
+    from sepnb.training import mirror
+
+    real, writes = mirror._overwrite, iter(range(1, number))
+
+    def overwrite(path: Path, content: bytes) -> None:
+        if next(writes, None) is None:
+            path.write_bytes(content[: len(content) // 2])
+            die()
+        real(path, content)
+
+    mirror._overwrite = overwrite
 
 
 def longer(recipe: Recipe = TINY, **changes: object) -> Recipe:

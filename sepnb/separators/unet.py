@@ -42,5 +42,5 @@ class UNetSeparator(NetworkSeparator):
 
 
 def load_band_unet(device: str = "cpu") -> UNetSeparator:
-    """The compact U-Net that comes with the package: small, offline, trained on the synthetic band alone."""
+    """The toy U-Net that comes with the package: small, offline, trained on the synthetic band alone."""
     return UNetSeparator.from_run(BAND_UNET, device)

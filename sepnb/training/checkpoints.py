@@ -20,6 +20,7 @@ from sepnb.files import written_whole
 
 FOLDER = "checkpoints"
 KEPT = 2
+SLOTS = ("a.ckpt", "b.ckpt")  # in a second folder
 _BEGIN = b"sepnb checkpoint 1\n"
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
@@ -51,9 +52,9 @@ def unpack(path: Path) -> dict:
     return torch.load(io.BytesIO(rest), map_location="cpu", weights_only=True)
 
 
-def generations(run: Path | None) -> list[tuple[int, Path]]:
+def generations(run: Path) -> list[tuple[int, Path]]:
     """The checkpoints in a run's folder as (step, path), the newest first."""
-    if run is None or not (run / FOLDER).is_dir():
+    if not (run / FOLDER).is_dir():
         return []
     matches = ((_NAME.fullmatch(path.name), path) for path in (run / FOLDER).iterdir())
     return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
@@ -69,35 +70,48 @@ def write_generation(run: Path, step: int, content: bytes) -> Path:
     return path
 
 
-def newest(runs: Iterable[Path | None]) -> tuple[Path, dict] | None:
-    """The newest whole checkpoint in some folders of the same run, and its content; None if there is no file at all.
+def slots(run: Path) -> list[Path]:
+    """The checkpoints in a run's second folder: up to two files that are overwritten in turn."""
+    return [path for name in SLOTS if (path := run / FOLDER / name).is_file()]
 
-    What is torn is passed over with a warning, and removed, so that it does not count as a generation from then on.
-    Raises SepnbError where all of them are torn.
+
+def whole(paths: Iterable[Path], first: bool = False) -> tuple[list[tuple[Path, dict]], list[str]]:
+    """The checkpoints among some files that are whole, with their contents, and what is wrong with the others.
+
+    first: look no further than to the first that is whole, and remove those before it that are torn, so that they do
+    not count as generations from then on. What only cannot be read now, as on a disk that does not answer, stays.
     """
-    found = [(step, -place, path) for place, run in enumerate(runs) for step, path in generations(run)]
-    torn = []
-    for _, _, path in sorted(found, reverse=True):
+    found, problems, torn = [], [], []
+    for path in paths:
         try:
-            state = unpack(path)
-        except (SepnbError, OSError) as error:
+            found.append((path, unpack(path)))
+        except SepnbError as error:
             torn.append(path)
-            warnings.warn(f"{error}: going back to the checkpoint before it", stacklevel=2)
-            continue
-        for bad in torn:
-            bad.unlink(missing_ok=True)
-        return path, state
-    if torn:
-        raise SepnbError(
-            f"all checkpoints in {' and '.join(sorted({str(path.parent) for path in torn}))} are torn or damaged: "
-            "there is nothing to go on from; remove the run's folder and begin anew"
-        )
-    return None
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"the checkpoint {path} cannot be read now ({error})")
+        if found and first:
+            break
+    if found:
+        for problem in problems:
+            warnings.warn(f"{problem}: going back to the checkpoint before it", stacklevel=3)
+        for path in torn if first else []:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                warnings.warn(f"{path} cannot be removed ({error})", stacklevel=3)
+    return found, problems
 
 
-def remove_checkpoints(run: Path, keep: int = 0) -> None:
-    """Remove all but the newest `keep` checkpoints of a run, and what a killed process may have left half written."""
-    for _, path in generations(run)[keep:]:
+def newest(run: Path) -> tuple[tuple[Path, dict] | None, list[str]]:
+    """The newest whole checkpoint in a run's folder and its content, if any, and what is wrong with later ones."""
+    found, problems = whole((path for _, path in generations(run)), first=True)
+    return (found[0] if found else None), problems
+
+
+def remove_checkpoints(run: Path) -> None:
+    """Remove the checkpoints of a run that is finished, and what a killed process may have left half written."""
+    for _, path in generations(run):
         path.unlink(missing_ok=True)
     if (run / FOLDER).is_dir():
         for partial in (run / FOLDER).glob(".partial-*"):

@@ -1,4 +1,4 @@
-"""Noticing that training has gone wrong, and saying which batch did it."""
+"""Noticing that training has gone wrong, and saying where: which step, which batch."""
 
 import math
 from dataclasses import dataclass, field
@@ -36,8 +36,8 @@ class Watch:
 
     @property
     def calm(self) -> bool:
-        """Whether the last loss was an ordinary one, so that the state is worth keeping."""
-        return not self.recent or self.recent[-1] <= self.limit
+        """Whether the last loss was an ordinary one, and its gradient a number, so that the state is worth keeping."""
+        return self.skipped_in_a_row == 0 and (not self.recent or self.recent[-1] <= self.limit)
 
     def problem(self, loss: float, norm: float, scaling: bool) -> str | None:
         """What is wrong with a step, before the weights take it; None if nothing is.
@@ -83,8 +83,8 @@ def divergence(out: Path, problem: str, where: dict, checkpoint: Path | None, wr
         else "no checkpoint had been written yet"
     )
     return TrainingDiverged(
-        f"epoch {where['epoch']}, step {where['step']}: {problem}. Batch {where['batch']} did it, with "
-        f"{_songs(where['examples'])} (all of it in {out / 'diverged.json'}). Try a smaller learning rate than "
+        f"epoch {where['epoch']}, step {where['step']}: {problem}. The last batch was number {where['batch']}, "
+        f"with {_songs(where['examples'])} (all of it in {out / 'diverged.json'}). Try a smaller learning rate than "
         f"{where['learning_rate']:.3g}, a longer warm-up, or a smaller clip, in a new folder; {kept}"
     )
 

@@ -2,8 +2,8 @@
 
 Columns of the table: epoch, step (steps done), train_loss (mean over the epoch's steps), valid_loss, valid_sdr (mean
 over the sources, dB), valid_sdr_SOURCE, learning_rate (of the last step), seconds (of the whole epoch), of them
-waiting_seconds (for data), computing_seconds (training steps) and validating_seconds, and skipped_steps (fp16: steps
-left out because a gradient overflowed).
+waiting_seconds (for data), computing_seconds (training steps), validating_seconds and saving_seconds (checkpoints that
+were taken since the epoch before), and skipped_steps (fp16: steps left out because a gradient overflowed).
 """
 
 import math
@@ -17,10 +17,13 @@ import pandas as pd
 from sepnb import __version__
 from sepnb.errors import SepnbError
 from sepnb.files import read_json, write_json, written_whole
+from sepnb.training.checkpoints import generations, slots, whole
 from sepnb.training.divergence import Watch
 from sepnb.training.recipes import Recipe
 
 JSON, CSV = "history.json", "history.csv"
+# What a run leaves; the history comes last, because it is what says that the rest is complete.
+RESULTS = ("model.json", "weights.safetensors", CSV, JSON)
 
 
 @dataclass
@@ -33,11 +36,13 @@ class Epoch:
     seconds: float = 0.0
     waiting: float = 0.0
     computing: float = 0.0
+    saving: float = 0.0
 
     @property
     def mean_loss(self) -> float:
-        """Mean over the steps that were taken."""
-        return self.loss / max(1, self.steps - self.skipped)
+        """Mean over the steps that were taken; NaN where none was."""
+        taken = self.steps - self.skipped
+        return self.loss / taken if taken else math.nan
 
     def summary(self) -> dict[str, str]:
         """For the progress bar."""
@@ -74,6 +79,11 @@ class Progress:
         self.epoch.computing += seconds - waiting
         self.epoch.seconds += seconds
 
+    def save(self, seconds: float) -> None:
+        """Count the time of a checkpoint in."""
+        self.epoch.saving += seconds
+        self.epoch.seconds += seconds
+
     def end_epoch(self, scores: dict[str, float], learning_rate: float, validating: float) -> dict:
         """Add the row of the epoch that is done, and begin the next one; returns the row."""
         done = self.epoch
@@ -87,6 +97,7 @@ class Progress:
             "waiting_seconds": done.waiting,
             "computing_seconds": done.computing,
             "validating_seconds": validating,
+            "saving_seconds": done.saving,
             "skipped_steps": done.skipped,
         }
         self.rows.append(row)
@@ -127,11 +138,18 @@ def read_history(run: Path | str) -> pd.DataFrame:
 
 
 def read_recipe(run: Path | str) -> Recipe:
-    """The recipe that a run was trained with."""
+    """The recipe that a run was trained with: from its history, or where that cannot be read, from a checkpoint."""
     path = Path(run) / JSON
-    if not path.is_file():
-        raise SepnbError(f"{run} holds no training run: it has no {JSON}")
-    return Recipe.from_dict(read_json(path)["recipe"])
+    problem = f"it has no {JSON}"
+    if path.is_file():
+        try:
+            return Recipe.from_dict(read_json(path).get("recipe", {}))
+        except SepnbError as error:
+            problem = str(error)
+    found, _ = whole([*(kept for _, kept in generations(Path(run))), *slots(Path(run))])
+    if not found:
+        raise SepnbError(f"{run} holds no training run that can be read: {problem}")
+    return Recipe.from_dict(found[0][1]["about"]["recipe"])
 
 
 def _plain(value: object) -> object:

@@ -2,35 +2,15 @@
 
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
 from sepnb.errors import SepnbError
-from sepnb.files import checksum, written_whole
-from sepnb.training.checkpoints import copied, generations, pack, write_generation
-from sepnb.training.history import CSV, JSON
+from sepnb.training.background import Job
+from sepnb.training.checkpoints import copied, pack, write_generation
+from sepnb.training.mirror import PATIENCE, Mirror
 
-# What a run leaves; the history comes last, because it is what says that the rest is complete.
-RESULTS = ("model.json", "weights.safetensors", CSV, JSON)
-# How long the end of a run waits for the second folder, in seconds.
-PATIENCE = 300.0
-
-
-class Job(Thread):
-    """One piece of work in the background, and what went wrong with it. It does not keep Python from ending."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
-        self.error: Exception | None = None
-        self._work = work
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except Exception as error:  # handed to the training thread, which looks after every step
-            self.error = error
+# Seconds between two copies to the second folder: a quota of writes is used up sooner than ten minutes are missed.
+COPY_EVERY = 600.0
 
 
 class Keeper:
@@ -39,10 +19,10 @@ class Keeper:
     Training only waits while the state is copied in memory; a thread turns it into a file. One file is written at a
     time: a checkpoint that becomes due meanwhile is taken as soon as the thread is free, of what is then the newest
     state. The mirror (a folder on Google Drive, say) has a thread of its own, so that a slow or vanished Drive holds up
-    neither training nor the checkpoints in `out`.
+    neither training nor the checkpoints in `out`; it is written every ten minutes, and at the end of a session.
     """
 
-    def __init__(self, out: Path, mirror: Path | None, every: float) -> None:
+    def __init__(self, out: Path, mirror: Mirror | None, every: float) -> None:
         self.out = out
         self.mirror = mirror
         self._every = every
@@ -52,6 +32,7 @@ class Keeper:
         self._local: Job | None = None
         self._copy: Job | None = None
         self._to_copy = False
+        self._copied = -COPY_EVERY  # seconds at which the last copy began; the first is due at once
         self._away = False
 
     def want(self) -> None:
@@ -61,7 +42,7 @@ class Keeper:
     def due(self) -> bool:
         """Whether a checkpoint is to be taken now."""
         wanted = self._wanted or time.monotonic() - self._last >= self._every
-        return wanted and self._held is None and (self._local is None or not self._local.is_alive())
+        return wanted and self._held is None and self._local is None
 
     def hold(self, step: int, state: dict) -> None:
         """Copy the state, to be written by `confirm`: when the next step has shown that its weights are good ones."""
@@ -71,7 +52,6 @@ class Keeper:
     def confirm(self) -> None:
         """Have the state that is held written, if there is one."""
         if self._held is not None:
-            self.wait()
             (step, state), self._held = self._held, None
             self._local = Job(lambda: write_generation(self.out, step, pack(state)))
             self._to_copy = True
@@ -98,39 +78,32 @@ class Keeper:
             self._copy = None
             if error is not None and not self._away:
                 warnings.warn(
-                    f"the second folder {self.mirror} cannot be written ({error}): training goes on, its checkpoints "
-                    f"are in {self.out} only; the copy is tried again with each of them",
+                    f"the second folder {self.mirror.folder} cannot be written ({error}): training goes on, its "
+                    f"checkpoints are in {self.out} only; the copy is tried again every "
+                    f"{COPY_EVERY / 60:g} minutes",
                     stacklevel=2,
                 )
             self._away = error is not None
-        if self._to_copy and self._local is None and self._copy is None and self.mirror is not None:
-            self._copy, self._to_copy = Job(lambda: copy_run(self.out, self.mirror)), False
+        if self._to_copy and self._local is None and time.monotonic() - self._copied >= COPY_EVERY:
+            self._start_copy()
 
-    def finish(self) -> None:
-        """Bring the mirror up to date, as far as it lets itself, at the end of a run or a session."""
-        self._to_copy = True
+    def _start_copy(self, last: bool = False) -> None:
+        if self.mirror is not None and self._copy is None:
+            self._to_copy, self._copied = False, time.monotonic()
+            self._copy = Job(lambda: self.mirror.follow(self.out, last))
+
+    def finish(self, last: bool) -> None:
+        """Bring the mirror up to date, as far as it lets itself, at the end of a session; last: of the run."""
+        self._to_copy = False  # what is started here is the last
         self.wait()
+        if self.mirror is None:
+            return
         until = time.monotonic() + PATIENCE
-        # The copy under way may have begun before the last results were there; then one more follows.
-        while self._copy is not None and time.monotonic() < until:
-            self._copy.join(max(0.0, until - time.monotonic()))
-            if self._copy.is_alive():
-                warnings.warn(f"the second folder {self.mirror} does not answer; all is in {self.out}", stacklevel=2)
+        if self._copy is not None:  # it may have begun before the last results were there: one more follows
+            self._copy.join(PATIENCE)
             self.check()
-
-
-def copy_run(source: Path, target: Path) -> None:
-    """Bring a second folder up to date with a run: its newest checkpoint, then its results, each file whole.
-
-    The folder itself must be there: where a drive is no longer mounted, nothing shall grow in its place.
-    """
-    if not target.is_dir():
-        raise FileNotFoundError(f"there is no folder {target}")
-    for step, path in generations(source)[:1]:
-        if step not in [there for there, _ in generations(target)]:
-            write_generation(target, step, path.read_bytes())
-    for name in RESULTS:
-        here, there = source / name, target / name
-        if here.is_file() and not (there.is_file() and checksum(here) == checksum(there)):
-            with written_whole(there) as partial:
-                partial.write_bytes(here.read_bytes())
+        self._start_copy(last)
+        self._copy.join(max(0.0, until - time.monotonic()))
+        if self._copy.is_alive():
+            warnings.warn(f"the second folder {self.mirror.folder} does not answer; all is in {self.out}", stacklevel=2)
+        self.check()

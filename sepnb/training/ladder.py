@@ -13,6 +13,7 @@ from sepnb.files import read_json
 from sepnb.store import Store
 from sepnb.training.history import read_history
 from sepnb.training.loop import train
+from sepnb.training.mirror import make_mirror
 from sepnb.training.recipes import Recipe, find_recipe
 
 
@@ -25,7 +26,7 @@ class Rung:
 
     @property
     def folder(self) -> str:
-        """Name of its run's folder; sorted by name, rungs are in order."""
+        """Name of its run's folder; sorted by name, rungs of up to 99 songs are in order."""
         return f"{self.songs:02}-songs-{self.epochs:02}-epochs"
 
 
@@ -85,6 +86,8 @@ def run_ladder(
     most = max(rung.songs for rung in rungs)
     if most > there:
         raise SepnbError(f"the ladder's last rung wants {most} training songs, {store.path} has {there}")
+    if mirror is not None:
+        make_mirror(Path(mirror))
     rows = []
     for rung in rungs:
         left = None if stop_after is None else stop_after - (time.monotonic() - began)
@@ -94,7 +97,7 @@ def run_ladder(
             on_rung(recipe, rung),
             device,
             resume=resume,
-            # A rung that is finished is only opened; one that is not stops at once.
+            # A rung that is finished is only opened; one that is not stops after one step.
             stop_after=None if left is None else max(0.0, left),
             mirror=None if mirror is None else Path(mirror) / rung.folder,
             progress=progress,
@@ -103,15 +106,25 @@ def run_ladder(
         if not read_json(run / "history.json")["finished"]:
             break
         rows.append(_row(run, rung))
-    return pd.DataFrame(rows)
+    sources = (f"valid_sdr_{source}" for source in store.sources)
+    columns = ["songs", "epochs", "steps", "minutes", "train_loss", "valid_loss", "valid_sdr", *sources, "run"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def ladder_history(out: Path | str) -> pd.DataFrame:
-    """The histories of all rungs under a folder, below each other, with a column `run`: for the plot of the losses."""
-    runs = sorted(path.parent for path in Path(out).glob("*-songs-*-epochs/history.csv"))
+    """The histories of all rungs under a folder, below each other, with a column `run`: for the plot of the losses.
+
+    A rung that was stopped in its first epoch has none yet. Raises SepnbError where no rung has any.
+    """
+    files = sorted(Path(out).glob("*-songs-*-epochs/history.csv"), key=_songs_and_epochs)
+    runs = [path.parent for path in files if path.read_text().strip()]
     if not runs:
-        raise SepnbError(f"{out} holds no rung of a ladder: run one first")
+        raise SepnbError(f"{out} holds no rung of a ladder with an epoch that is done: run one first")
     return pd.concat([read_history(run).assign(run=run.name) for run in runs], ignore_index=True)
+
+
+def _songs_and_epochs(history: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in history.parent.name.split("-") if part.isdigit())
 
 
 def _row(run: Path, rung: Rung) -> dict[str, object]:

@@ -2,9 +2,10 @@
 
 What is not the loop itself has a file of its own: the loss (losses), learning rate and optimizer (optimizing), 16-bit
 arithmetic (precision), averaged weights (averaging), validation, divergence, what is written down (session, history),
-and what makes a run survive being killed (state, checkpoints, keeping, opening, interrupts).
+and what makes a run survive being killed (state, checkpoints, keeping, mirror, opening, matching, interrupts).
 """
 
+import json
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from sepnb.training.interrupts import Interrupts
 from sepnb.training.keeping import Keeper
 from sepnb.training.losses import LOSSES, Objective, energies, target_scale
 from sepnb.training.memory import keep_freed_memory
+from sepnb.training.mirror import Mirror
 from sepnb.training.opening import open_run
 from sepnb.training.optimizing import learning_rate, make_optimizer
 from sepnb.training.precision import start_accelerator
@@ -54,10 +56,12 @@ def train(
 
     resume: go on with an unfinished run, or begin one; killed at any moment, it ends with the very weights that it
     would have had (on a CPU, with as many threads). stop_after: stop after so many seconds, with a checkpoint.
-    mirror: a second folder (on Google Drive, say) that gets a copy of checkpoints and results in the background, and
-    from which a fresh machine goes on; the run's last checkpoint stays there. checkpoint_every: seconds between
-    checkpoints; there is also one after every epoch. progress: show a bar, and a line after every epoch.
-    Ctrl-C takes a checkpoint before it interrupts. Under `accelerate launch`, all processes share the work.
+    mirror: a second folder (on Google Drive, say) that gets a copy of checkpoints and results in the background, every
+    ten minutes and at the end, and from which a fresh machine goes on; the run's last checkpoint stays there. It is
+    made if need be, in a folder that must exist; where it is away, training goes on with a warning.
+    checkpoint_every: seconds between checkpoints; there is also one after every epoch. progress: show a bar, and a
+    line after every epoch. Ctrl-C takes a checkpoint before it interrupts. Under `accelerate launch`, all processes
+    share the work.
 
     Raises SepnbError where a folder holds another run, or an unfinished one without `resume`; TrainingDiverged where
     the loss is no longer a number or grows far beyond what it was.
@@ -65,7 +69,7 @@ def train(
     began = time.monotonic()
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     store = store if isinstance(store, Store) else Store(store)
-    out, mirror = Path(out), None if mirror is None else Path(mirror)
+    out = Path(out)
     if recipe.loss not in LOSSES:
         raise SepnbError(f"no loss {recipe.loss!r}; there are {', '.join(LOSSES)}")
     accelerator, precision = start_accelerator(device, recipe)
@@ -82,6 +86,12 @@ def train(
         "seed": recipe.seed,
         "valid_subset": valid_subset(store),
     }
+    asked = {
+        "stop_after": stop_after,
+        "mirror": None if mirror is None else str(mirror),
+        "checkpoint_every": checkpoint_every,
+    }
+    mirror = None if mirror is None else Mirror(Path(mirror), json.loads(json.dumps(about)))
     finished, saved = on_main(accelerator, lambda: open_run(out, mirror, about, resume))
     if finished:
         return out
@@ -97,7 +107,7 @@ def train(
     about["steps_per_epoch"] = epoch_steps
     about["parameters"] = sum(weights.numel() for weights in network.parameters())
     validation = Validation(store, recipe, accelerator.device) if accelerator.is_main_process else None
-    session = Session(accelerator, state, Keeper(out, mirror, checkpoint_every), about, began, stop_after)
+    session = Session(accelerator, state, Keeper(out, mirror, checkpoint_every), about, began, asked)
 
     stop = None
     bar = tqdm(
@@ -120,7 +130,9 @@ def train(
             loss, norm = gradient(accelerator, objective, stems, recipe)
             if problem := run.watch.problem(loss, norm, scaling=state.scaler is not None):
                 raise session.diverged(problem, step, loss, norm, rate)
-            session.confirm()
+            # An overflow (fp16) says nothing about the weights: only a step with a finite gradient does.
+            if run.watch.calm:
+                session.confirm()
             # fp16: takes the scale off the gradient again, and leaves the step out if the gradient overflowed.
             optimizer.step()
             optimizer.zero_grad()
@@ -144,19 +156,19 @@ def train(
             if save:
                 saving = time.perf_counter()
                 session.checkpoint(at_once=stop is not None)
-                run.epoch.seconds += time.perf_counter() - saving
+                run.save(time.perf_counter() - saving)
 
     if stop is not None and run.step < steps and not out_of_patience(run, recipe):
-        session.pause(stop)
-        if stop == "interrupt":
-            raise KeyboardInterrupt
+        words = session.pause(stop)
         if accelerator.is_main_process:
-            print(
-                f"{out}: stopped for time after step {run.step} of {steps}; resume=True (--resume) goes on from there"
-            )
-        return out
-    session.finish("epochs" if run.step == steps else "patience")
-    accelerator.wait_for_everyone()
+            why = "interrupted" if stop == "interrupt" else "stopped for time"
+            print(f"{out}: {why} after step {run.step} of {steps}; {words}")
+    else:
+        session.finish("epochs" if run.step == steps else "patience")
+        accelerator.wait_for_everyone()
+    # Also when the run came to its end in that step: whatever called it shall not go on to the next thing.
+    if stop == "interrupt" or interrupts.asked:
+        raise KeyboardInterrupt
     return out
 
 

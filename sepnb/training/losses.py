@@ -29,15 +29,26 @@ def energies(stems: Tensor) -> Tensor:
 def energy_loss(network: nn.Module, stems: Tensor, scale: Tensor) -> Tensor:
     """Energy of the error over energy of the stem, mean over the sources: 1 is what silence scores, 0 is perfect.
 
-    Taken on complex spectrograms, where it is the same as on samples (Parseval) but for the windows' edges; so
-    -10 log10 of it is about an SDR in dB. `stems` (batch, sources, channels, samples), the mixture is their sum;
-    `scale` (sources,) is from `target_scale`. Energies are summed over the batch before they are divided, or a chunk
-    where a stem is all but silent would outweigh the others.
+    Taken on complex spectrograms, masked ones mostly, which belong to no sound: the inverse transform drops what does
+    not fit together between windows. So this is an upper bound of the same ratio on samples (equal for spectrograms of
+    sounds, by Parseval, but for the windows' edges), and -10 log10 of it a lower bound of the SDR in dB.
+    `stems` (batch, sources, channels, samples), the mixture is their sum; `scale` (sources,) is from `target_scale`.
+    Energies are summed over the batch before they are divided, or a chunk where a stem is all but silent would
+    outweigh the others.
     """
     estimates = network.estimate(network.stft(stems.sum(dim=1)))
     errors = torch.view_as_real(estimates - network.stft(stems))
     wrong = errors.square().flatten(start_dim=2).sum(dim=2).mean(dim=0)
     return (wrong / (spectrogram_gain(network.config.n_fft, network.config.hop) * scale)).mean()
+
+
+def waveform_loss(network: nn.Module, stems: Tensor, scale: Tensor) -> Tensor:
+    """As `energy_loss`, on samples: what is heard, and what the SDR is about, after the inverse transform.
+
+    It costs an inverse transform a source and step; -10 log10 of it is the SDR of the whole batch, in dB.
+    """
+    wrong = energies(network(stems.sum(dim=1)) - stems)
+    return (wrong / scale).mean()
 
 
 def spectrogram_gain(n_fft: int, hop: int) -> float:
@@ -55,7 +66,7 @@ def relative_energy(errors: Tensor, targets: Tensor) -> Tensor:
     return (errors.square().sum(dim=others) / targets.square().sum(dim=others).clamp(min=1e-8)).mean()
 
 
-LOSSES: dict[str, Loss] = {"energy": energy_loss}
+LOSSES: dict[str, Loss] = {"energy": energy_loss, "waveform": waveform_loss}
 
 
 class Objective(nn.Module):

@@ -47,6 +47,14 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
 
 
+def make_mirror(folder: Path) -> None:
+    """`make_folder` for a folder of several runs' second folders, with a warning where it cannot be made."""
+    try:
+        Job(lambda: make_folder(folder)).within(PATIENCE)
+    except OSError as error:
+        warnings.warn(f"the second folder {folder} cannot be used now ({error})", stacklevel=2)
+
+
 class Mirror:
     """A folder that follows a run. Everything here may hang or raise OSError: it belongs into a background job."""
 
@@ -122,9 +130,7 @@ def bring_up_to_date(mirror: Mirror, out: Path) -> None:
     try:
         Job(lambda: mirror.follow(out, last=True)).within(PATIENCE)
     except (OSError, SepnbError) as error:
-        warnings.warn(
-            f"the second folder {mirror.folder} cannot be written ({error}); all is in {out}", stacklevel=2
-        )
+        warnings.warn(f"the second folder {mirror.folder} cannot be written ({error}); all is in {out}", stacklevel=2)
 
 
 def _overwrite(path: Path, content: bytes) -> None:

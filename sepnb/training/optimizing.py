@@ -8,10 +8,14 @@ from sepnb.training.recipes import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of step number `step` (from 0) of `steps`: rises in a line, then falls along half a cosine."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / max(1, steps - recipe.warmup_steps)
+    """The learning rate of step number `step` (from 0) of `steps`: rises in a line, then falls along half a cosine.
+
+    It rises for the recipe's `warmup_steps`, but for no more than a tenth of the run: a short one has none to spare.
+    """
+    warmup = min(recipe.warmup_steps, steps // 10)
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 

@@ -13,19 +13,30 @@ Result = TypeVar("Result")
 
 
 def on_main(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
-    """Do `work` in the main process only, and return its result, or raise its SepnbError, in all of them."""
+    """Do `work` in the main process only, and return its result in all of them.
+
+    Whatever it raises ends all of them: the others raise a SepnbError, instead of waiting for it forever.
+    """
     if accelerator.num_processes == 1:
         return work()
-    told = [None, None]
+    result = failure = None
     if accelerator.is_main_process:
         try:
-            told[0] = work()
-        except SepnbError as error:
-            told[1] = error
-    result, error = broadcast_object_list(told)
-    if error is not None:
-        raise error
+            result = work()
+        except Exception as error:  # raised again below, when the others know
+            failure = error
+    result, problem = broadcast_object_list([result, failure and _in_words(failure)])
+    if failure is not None:
+        raise failure
+    if problem is not None:
+        raise SepnbError(problem)
     return result
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, SepnbError):
+        return str(error)
+    return f"the main process failed ({type(error).__name__}: {error})"
 
 
 def settle(device: torch.device) -> None:

@@ -25,7 +25,7 @@ class Recipe:
     # Parts that a batch is computed in, one after the other, where all of it does not fit into memory.
     accumulate: int = 1
     learning_rate: float = 1e-3
-    # Steps in which the learning rate rises from nothing; after them it falls along a cosine.
+    # Steps in which the learning rate rises from nothing, at most a tenth of the run; then it falls along a cosine.
     warmup_steps: int = 0
     weight_decay: float = 0.0
     # Largest norm of the gradient: one odd batch shall not throw the weights far off.
@@ -84,10 +84,13 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict) -> "Recipe":
-        """What `as_dict` gave; raises SepnbError for a setting that there is not."""
+        """What `as_dict` gave; raises SepnbError for a setting that there is not, or one that is missing."""
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise SepnbError(f"recipe {values.get('name')}: no setting {', '.join(unknown)} in this version of sepnb")
+        missing = [name for name in ("name", "epochs", "steps_per_epoch") if name not in values]
+        if missing:
+            raise SepnbError(f"recipe {values.get('name')}: {', '.join(missing)} is not said, it is damaged")
         return cls(**{**values, "augment": Augment.from_dict(values.get("augment", {}))})
 
 
@@ -165,25 +168,6 @@ RECIPES = {
         # makes them comparable; give each the epochs that fit into the minutes there are (`--minutes`).
         Recipe("toy-cpu", epochs=30, learning_rate=3e-3, **TWO_CORES),
         Recipe("compact-cpu", epochs=30, learning_rate=2e-3, model="compact", **TWO_CORES),
-        # What the separator `band-unet` was trained with: to make a network that never heard real music fit for it,
-        # stems are varied as strongly as the band can bear.
-        Recipe(
-            "band-unet",
-            epochs=70,
-            learning_rate=3e-3,
-            **{
-                **TWO_CORES,
-                "augment": Augment(
-                    remix=0.6,
-                    gain_db=(-8.0, 2.0),
-                    speed=(0.85, 1.2),
-                    eq_db=6.0,
-                    drive=0.15,
-                    reverb=0.1,
-                    mono=0.2,
-                ),
-            },
-        ),
     )
 }
 

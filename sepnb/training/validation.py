@@ -12,6 +12,9 @@ from sepnb.store import Store
 from sepnb.training.losses import LOSSES, energies, target_scale
 from sepnb.training.recipes import Recipe
 
+# Which chunks: the same for all seeds of a recipe, or two seeds would differ by what they are scored on. Far from any
+# seed that somebody chooses, so that training batches are others also where both are of the same songs.
+SEED = 2**32
 # A chunk whose stem has less than this share of the stem's mean energy (-40 dB) is silent there: it has no SDR.
 SILENT = 1e-4
 
@@ -25,8 +28,8 @@ class Validation:
     """Chunks of the songs to validate on, and what a network scores on them.
 
     They are songs as they are (nothing is remixed or varied) of the subset `valid`, cut to the recipe's
-    `valid_seconds`; where a store has no such songs, of
-    the training songs of the recipe: then the scores say how well it fits, not how well it does on unseen music.
+    `valid_seconds`, and the same ones whatever its seed; where a store has no such songs, of the training songs of the
+    recipe: then the scores say how well it fits, not how well it does on unseen music.
     """
 
     def __init__(self, store: Store, recipe: Recipe, device: torch.device) -> None:
@@ -37,13 +40,12 @@ class Validation:
         seconds = recipe.valid_seconds or recipe.seconds
         # As much music at once as in a training step.
         self._at_once = max(1, int(recipe.batch_size // recipe.accumulate * recipe.seconds / seconds))
-        # A place further on in the seed's numbers: the training batches of the same seed are others.
         batches = Batches(
             store,
             seconds,
             recipe.valid_chunks,
             augment=Augment.none(),
-            seed=recipe.seed + 1,
+            seed=SEED,
             subset=subset,
             ahead=0,
             threads=1,
