@@ -7,8 +7,9 @@ RUN := .venv/bin/python
 course: $(READY)
 	$(RUN) -m sepnb.cli course
 
+# Two processes, a file of tests at a time, with one thread each: networks of two threads would wait for each other.
 test: $(READY)
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 bench: $(READY)
 	sh tools/debian_packages.sh ffmpeg

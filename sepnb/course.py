@@ -13,7 +13,7 @@ from sepnb.files import write_text
 # Minutes a student waits are part of the design: seconds on two cores in the demo profile.
 BUDGETS = {
     "01_data_prep": 60,
-    "02_train_unet": 120,
+    "02_train_unet": 150,
     "03_resource_probe": 60,
     "04_pretrained_evaluation": 90,
     "05_interactive_listening": 30,

@@ -6,7 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from sepnb.files import read_json
 from sepnb.separators import REGISTRY
 from sepnb.store import Store, prepare
 from sepnb.tracks import Tracks, find_tracks
-from sepnb.training import Recipe, find_recipe, read_recipe, train
-from sepnb.training.budget import fit_budget, read_duration
+from sepnb.training import Recipe, find_recipe, train
+from sepnb.training.budget import fit_run, read_duration
 from sepnb.training.ladder import Rung, find_ladder, on_rung, run_ladder, within_reach
 
 
@@ -234,10 +234,7 @@ class Lab:
         name += "" if minutes is None else f"-{minutes:g}-minutes"
         out, mirror = self._run_folders(name)
         if minutes is not None:
-            begun = [folder for folder in (out, mirror) if folder and (folder / "history.json").is_file()]
-            # How many epochs fit is measured once: the run that is gone on with must stay the same.
-            fitted = read_recipe(begun[0]) if begun else fit_budget(recipe, store, minutes, self.device)
-            recipe = replace(recipe, epochs=fitted.epochs, steps_per_epoch=fitted.steps_per_epoch)
+            recipe = fit_run([out, *filter(None, [mirror])], recipe, store, minutes, self.device)
         run = train(store, out, recipe, self.device, resume=True, stop_after=self.time_left, mirror=mirror)
         if not read_json(run / "history.json")["finished"]:
             print(f"{name}: the time is up and all is saved; run this again in a new session, and it goes on")
@@ -267,7 +264,17 @@ class Lab:
 
     def _run_folders(self, name: str) -> tuple[Path, Path | None]:
         """Where a run is trained, and where a copy of it outlives a disconnect."""
-        return self.home / "build" / "runs" / name, self.drive / "runs" / name if self.drive else None
+        out = self.home / "build" / "runs" / name
+        if self.drive is None:
+            return out, None
+        mirror = self.drive / "runs" / name
+        try:
+            if self.drive.parent.is_dir():  # MyDrive: nothing shall grow where no drive is mounted
+                mirror.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(f"Drive cannot be written now ({error}): the run goes on without it")
+            return out, None
+        return out, mirror
 
     def check(self, name: str, answer: object, right: Callable[[object], bool], hint: str) -> None:
         """Say whether an exercise's answer is right, and where to look if not; None is an answer not yet given."""

@@ -102,9 +102,16 @@ def fit_run(
     """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise SepnbError("minutes are measured by one process: with several, say how many epochs (--epochs)")
-    begun = [folder for folder in folders if (folder / "history.json").is_file()]
+    begun = [folder for folder in folders if _is_begun(folder)]
     fitted = read_recipe(begun[0]) if begun else fit_budget(recipe, store, minutes, device)
     return replace(recipe, epochs=fitted.epochs, steps_per_epoch=fitted.steps_per_epoch)
+
+
+def _is_begun(folder: Path) -> bool:
+    try:
+        return (folder / "history.json").is_file()
+    except OSError:  # a Drive that has dropped out
+        return False
 
 
 def matmul_rate(device: str = "cpu", size: int = 1024, repeats: int = 5) -> float:

@@ -116,7 +116,7 @@ RECIPES = {
         Recipe("toy-minute", epochs=6, steps_per_epoch=16, learning_rate=3e-3, settings={"width": 16}, **MINUTE),
         Recipe(
             "compact-minute",
-            epochs=4,
+            epochs=3,
             steps_per_epoch=10,
             learning_rate=2e-3,
             warmup_steps=10,
@@ -136,11 +136,11 @@ RECIPES = {
         ),
         # The report's question in ten seconds on two cores: half the music a step, and few steps.
         Recipe(
-            "toy-3s-short", epochs=4, steps_per_epoch=2, seconds=3.0, batch_size=10, learning_rate=3e-3, valid_chunks=8
+            "toy-3s-short", epochs=3, steps_per_epoch=2, seconds=3.0, batch_size=10, learning_rate=3e-3, valid_chunks=8
         ),
         Recipe(
             "toy-30s-short",
-            epochs=4,
+            epochs=3,
             steps_per_epoch=2,
             seconds=30.0,
             batch_size=1,
