@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.quality                                       # trains it, among others
     .venv/bin/python tools/keep_band_unet.py build/quality/cpu/toy-cpu-20-minutes
 
-Kept are the weights, rounded to 16 bits (half the size, and no difference that can be heard), their config and the run's
-history. The model card beside them is written by hand from what the first command prints.
+Kept are the weights, rounded to 16 bits (half the size, and no difference that can be heard), their config and the
+run's history. The model card beside them is written by hand from what the first command prints.
 """
 
 import shutil
