@@ -15,7 +15,8 @@ from test_downloads import musdb_zip
 from sepnb import lab as lab_module
 from sepnb.errors import SepnbError
 from sepnb.files import read_json
-from sepnb.lab import PROFILES, open_lab
+from sepnb.lab import open_lab
+from sepnb.profiles import PROFILES
 from sepnb.separators import REGISTRY
 from sepnb.training import Recipe, find_recipe, read_recipe
 from sepnb.training.ladder import LADDERS, Rung, find_ladder

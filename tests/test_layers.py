@@ -12,6 +12,7 @@ LAYERS = {
     "sepnb.cli_choices": 5,
     "sepnb.course": 5,
     "sepnb.lab": 4,
+    "sepnb.profiles": 4,
     "sepnb.training": 3,
     "sepnb.evaluation": 3,
     "sepnb.probe": 3,
