@@ -24,3 +24,8 @@ def root(tmp_path: Path) -> Path:
     for number, (subset, name) in enumerate((("train", "A - One"), ("train", "B - Two"), ("test", "C - Three"))):
         song(tmp_path / "tracks" / subset / name, number, seconds=1 + number / 2)
     return tmp_path / "tracks"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first: of two processes, neither is left with it at the end while the other idles."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")

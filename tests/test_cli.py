@@ -94,6 +94,7 @@ def test_train_takes_songs_and_epochs_and_reports_as_json(mono_store, tmp_path):
 
 def test_train_stops_in_time_and_goes_on_when_asked(mono_store, tmp_path):
     run, mirror = tmp_path / "run", tmp_path / "drive" / "run"
+    mirror.parent.mkdir()
     command = ["train", str(mono_store), "--out", str(run), "--epochs", "1", "--mirror", str(mirror)]
     stopped = runner.invoke(app, [*command, "--stop-after", "0s", "--json"])
     assert stopped.exit_code == 0, stopped.output
@@ -223,7 +224,7 @@ def test_names_are_given_in_pairs(songs, tmp_path):
 def test_separate_writes_stems_of_a_song(songs, tmp_path):
     track = find_tracks(songs)[0]
     network = UNet(UNetConfig(sources=track.sources, channels=track.channels, rate=track.rate, width=4))
-    network.save(tmp_path / "small")
+    save(network, tmp_path / "small")
     mixture = next(path for path in track.files if path.stem == "mixture")
     result = runner.invoke(
         app, ["separate", str(mixture), "--model", str(tmp_path / "small"), "--out", str(tmp_path), "--format", "flac"]

@@ -272,7 +272,7 @@ def test_a_run_for_so_many_minutes_is_measured_once(tmp_path, monkeypatch):
         budgets.append(minutes)
         return dataclasses.replace(recipe, epochs=len(budgets))
 
-    monkeypatch.setattr(lab_module, "fit_budget", fit)
+    monkeypatch.setattr("sepnb.training.budget.fit_budget", fit)
     run = lab.run(TINY, minutes=0.5)
     assert run.name == "demo-30s-tiny-0.5-minutes"
     assert lab.run(TINY, minutes=0.5) == run

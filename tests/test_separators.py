@@ -79,7 +79,7 @@ def test_a_network_separates_in_pieces_as_it_would_at_once(tmp_path):
     # Masks of a half everywhere: what is left to go wrong is the cutting and joining.
     for parameter in network.up[-1].parameters():
         torch.nn.init.zeros_(parameter)
-    network.save(tmp_path / "run")
+    save(network, tmp_path / "run")
     separator = UNetSeparator.from_run(tmp_path / "run").with_options(segment=1.0, overlap=0.25)
     assert (separator.name, separator.sources, separator.rate) == ("run", ("a", "b"), RATE)
     assert separator.settings["weights"] == checksum(tmp_path / "run" / "weights.safetensors")[:16]
@@ -106,7 +106,7 @@ def test_a_mono_mixture_comes_back_mono_and_three_channels_are_refused(tmp_path)
 
 def test_a_mixture_of_another_rate_comes_back_at_its_own(tmp_path):
     network = UNet(UNetConfig(sources=("a", "b"), rate=RATE, n_fft=512, hop=256, width=4))
-    network.save(tmp_path / "run")
+    save(network, tmp_path / "run")
     mixture = np.random.default_rng(0).normal(0, 0.1, (2, 30011)).astype(np.float32)
     stems = separate(load_separator(tmp_path / "run"), mixture, 44100)
     assert {stem.shape for stem in stems.values()} == {mixture.shape}

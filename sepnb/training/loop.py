@@ -24,7 +24,7 @@ from sepnb.training.history import Progress, versions
 from sepnb.training.interrupts import Interrupts
 from sepnb.training.keeping import Keeper
 from sepnb.training.losses import LOSSES, Objective, energies, target_scale
-from sepnb.training.memory import keep_freed_memory
+from sepnb.training.memory import freed_memory_kept
 from sepnb.training.mirror import Mirror
 from sepnb.training.opening import open_run
 from sepnb.training.optimizing import learning_rate, make_optimizer
@@ -73,8 +73,6 @@ def train(
     if recipe.loss not in LOSSES:
         raise SepnbError(f"no loss {recipe.loss!r}; there are {', '.join(LOSSES)}")
     accelerator, precision = start_accelerator(device, recipe)
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
     about = {
         "recipe": recipe.as_dict(),
         "store": store.fingerprint,
@@ -117,7 +115,7 @@ def train(
         unit="step",
         disable=not (progress and accelerator.is_main_process),
     )
-    with bar, Interrupts() as interrupts:
+    with bar, freed_memory_kept(accelerator.device), Interrupts() as interrupts:
         while run.step < steps and not out_of_patience(run, recipe) and stop is None:
             step, started = run.step, time.perf_counter()
             rate = learning_rate(recipe, step, steps)
