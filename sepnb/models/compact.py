@@ -16,7 +16,7 @@ What it takes from published compact systems, and why:
 
 What it leaves out is what costs memory and time on a small device: attention over long sequences (htdemucs,
 BS-RoFormer), branches on the waveform (Demucs), a network for each stem (Open-Unmix, DTTNet, Moises-Light). And two
-things that cost us most: without magnitudes among the inputs it took four times as many steps to leave the plateau
+things that cost us most: without magnitudes among the inputs it took about twice as many steps to leave the plateau
 where all masks are constant, and with windows that overlap by three quarters a step took more than twice as long.
 """
 
