@@ -115,7 +115,8 @@ def test_a_batch_in_parts_learns_as_a_whole_one(run, store, tmp_path):
 
 def test_without_songs_to_validate_on_it_takes_the_training_songs_and_says_so(tmp_path):
     store = tones(tmp_path, subsets=("train", "train"))
-    run = train(store, tmp_path / "run", replace(TINY, epochs=1, steps_per_epoch=None, songs=1), **QUIET)
+    with pytest.warns(UserWarning, match="no songs to validate on"):
+        run = train(store, tmp_path / "run", replace(TINY, epochs=1, steps_per_epoch=None, songs=1), **QUIET)
     history = read_json(run / "history.json")
     assert history["valid_subset"] == "train"
     assert history["songs"] == ["song 0"]

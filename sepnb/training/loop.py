@@ -7,6 +7,7 @@ and what makes a run survive being killed (state, checkpoints, keeping, mirror, 
 
 import json
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -94,6 +95,12 @@ def train(
     if finished:
         return out
 
+    if about["valid_subset"] != "valid" and accelerator.is_main_process:
+        warnings.warn(
+            "no songs to validate on (a folder valid/ beside train/): the validation is on training songs, and says "
+            "nothing about new ones",
+            stacklevel=2,
+        )
     state, objective = _prepare(store, recipe, accelerator)
     if saved is not None:
         state.load(saved, accelerator.process_index)

@@ -18,7 +18,7 @@ class Recipe:
     epochs: int
     # None: as many as hold as much music as the songs it trains on, so that an epoch hears each of them about once.
     steps_per_epoch: int | None
-    # Longer than the widest thing a four-level U-Net can see (about 1.5 s), short enough for a batch to hold variety.
+    # Longer than the widest thing a four-level U-Net can see (about 1.8 s), short enough for a batch to hold variety.
     seconds: float = 3.0
     # Chunks that one step learns from, over all GPUs and accumulated parts together.
     batch_size: int = 8
