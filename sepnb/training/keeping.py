@@ -78,9 +78,8 @@ class Keeper:
             self._copy = None
             if error is not None and not self._away:
                 warnings.warn(
-                    f"the second folder {self.mirror.folder} cannot be written ({error}): training goes on, its "
-                    f"checkpoints are in {self.out} only; the copy is tried again every "
-                    f"{COPY_EVERY / 60:g} minutes",
+                    f"the second folder {self.mirror.folder} cannot be written ({error}): checkpoints and results are "
+                    f"in {self.out} only; while training goes on, the copy is tried every {COPY_EVERY / 60:g} minutes",
                     stacklevel=2,
                 )
             self._away = error is not None
