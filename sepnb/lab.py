@@ -164,7 +164,7 @@ class Lab:
             recipe = find_recipe(self.profile.recipe)
             name, recipe = f"{_ladder_name(store, recipe)}/{rung.folder}", on_rung(recipe, rung)
         else:
-            recipe = self._recipe(recipe)
+            recipe = find_recipe(recipe)
             name = f"{store.path.name}-{recipe.name}"
         name += "" if minutes is None else f"-{minutes:g}-minutes"
         out, mirror = self._run_folders(name)
@@ -181,7 +181,7 @@ class Lab:
         Rungs that there are too few songs for are left out. As with `run`, what was interrupted goes on.
         `sepnb.training.ladder` says what the columns are.
         """
-        store, recipe = self.store(), self._recipe(recipe)
+        store, recipe = self.store(), find_recipe(recipe or self.profile.recipe)
         out, mirror = self._run_folders(_ladder_name(store, recipe))
         rungs = self._rungs(store)
         table = run_ladder(store, out, rungs, recipe, self.device, stop_after=self.time_left, mirror=mirror)
@@ -192,10 +192,6 @@ class Lab:
     def _rungs(self, store: Store) -> tuple[Rung, ...]:
         songs = sum(entry.subset == "train" for entry in store.entries)
         return within_reach(find_ladder(self.profile.ladder), songs)
-
-    def _recipe(self, recipe: Recipe | str | None) -> Recipe:
-        recipe = recipe or self.profile.recipe
-        return find_recipe(recipe) if isinstance(recipe, str) else recipe
 
     def _run_folders(self, name: str) -> tuple[Path, Path | None]:
         """Where a run is trained, and where a copy of it outlives a disconnect."""

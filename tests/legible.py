@@ -2,9 +2,12 @@
 
 import itertools
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from sepnb.figures import style
 
 
 def check_words(figure: Figure) -> None:
@@ -26,6 +29,14 @@ def check_words(figure: Figure) -> None:
     for (one, a), (two, b) in itertools.combinations(boxes, 2):
         across, up = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         assert across <= 1 or up <= 2, f"{one!r} lies on {two!r}"
+
+
+def check_panels(drawn: Axes | np.ndarray) -> Figure:
+    """The figure of what a plot returned; it is as wide as a column or a page's text, and its words can be read."""
+    figure = np.ravel(drawn)[0].figure
+    assert figure.get_size_inches()[0] in (style.COLUMN, style.TEXT)
+    check_words(figure)
+    return figure
 
 
 def _not_drawn(figure: Figure) -> set[Text]:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from sepnb.figures.style import INK, in_print_style, legend_above, own_axes, stem_color, stem_marker, subplots
+from sepnb.figures.style import INK, in_print_style, legend_above, own_axes, panels, stem_color, stem_marker
 from sepnb.metrics.aggregate import common_targets
 
 GREY, GREY_EDGE, GREY_TEXT = "#DCDCDC", "#8C8C8C", "#6E6E6E"  # what others published
@@ -79,10 +79,7 @@ def score_boxes_by_stem(
         rows = -(-len(spread.targets) // most)
         columns = -(-len(spread.targets) // rows)
         height = rows * (0.21 * len(spread.order) + 0.55) + 0.25
-        _, grid = subplots(rows, columns, width, height, sharex=True, sharey=True, squeeze=False)
-        axes = grid.flat[: len(spread.targets)]
-        for empty in grid.flat[len(spread.targets) :]:
-            empty.axis("off")
+        axes = panels(len(spread.targets), columns, width, height)
     axes = np.asarray(axes, dtype=object).ravel()
     for ax, target in zip(axes, spread.targets, strict=True):
         ax.set_title(target)

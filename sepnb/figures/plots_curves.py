@@ -15,11 +15,11 @@ from sepnb.figures.style import (
     legend_above,
     log_axis,
     own_axes,
+    panels,
     series_colors,
     stem_color,
     stem_line,
     stem_marker,
-    subplots,
 )
 
 DASHED = (0, (3, 1.5))
@@ -163,10 +163,7 @@ def sdr_curves_by_stem(
     if own:
         columns = min(2, len(sources))
         rows = -(-len(sources) // columns)
-        _, grid = subplots(rows, columns, "column", 1.25 * rows + 0.7, sharex=True, sharey=True, squeeze=False)
-        axes = grid.flat[: len(sources)]
-        for empty in grid.flat[len(sources) :]:
-            empty.axis("off")
+        axes = panels(len(sources), columns, "column", 1.25 * rows + 0.7)
     axes = np.asarray(axes, dtype=object).ravel()
     named = [(run, color, line) for (run, _), color, line in zip(runs, colors, lines, strict=True) if run]
     handles = [Line2D([], [], color=color, linestyle=line, label=run) for run, color, line in named]

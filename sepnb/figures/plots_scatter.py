@@ -16,6 +16,7 @@ from sepnb.figures.style import (
     legend_above,
     log_axis,
     own_axes,
+    panels,
     stem_color,
     stem_marker,
     subplots,
@@ -76,10 +77,7 @@ def sir_against_sar_by_stem(
     if axes is None:
         columns = min(2, len(targets))
         rows = -(-len(targets) // columns)
-        _, grid = subplots(rows, columns, "text", 2.4 * rows + 0.3, sharex=True, sharey=True, squeeze=False)
-        axes = grid.flat[: len(targets)]
-        for empty in grid.flat[len(targets) :]:
-            empty.axis("off")
+        axes = panels(len(targets), columns, "text", 2.4 * rows + 0.3)
     axes = np.asarray(axes, dtype=object).ravel()
     parts = [points[points["target"] == target] for target in targets]
     for ax, target, part in zip(axes, targets, parts, strict=True):

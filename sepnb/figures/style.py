@@ -155,6 +155,15 @@ def subplots(
     return plt.subplots(rows, columns, figsize=(WIDTHS[width], height), **options)
 
 
+def panels(count: int, columns: int, width: str, height: float) -> np.ndarray:
+    """Axes of `count` panels with common scales, in rows of `columns`, as a flat array; what is left over is blank."""
+    rows = -(-count // columns)
+    _, grid = subplots(rows, columns, width, height, sharex=True, sharey=True, squeeze=False)
+    for empty in grid.flat[count:]:
+        empty.axis("off")
+    return grid.ravel()[:count]
+
+
 def own_axes(ax: Axes | None, width: str = "column", height: float = 2.2) -> Axes:
     """`ax` itself, or the axes of a new figure where it is None."""
     return subplots(width=width, height=height)[1] if ax is None else ax

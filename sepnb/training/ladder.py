@@ -80,7 +80,7 @@ def run_ladder(
     """
     began = time.monotonic()
     store = store if isinstance(store, Store) else Store(store)
-    recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    recipe = find_recipe(recipe)
     rungs = find_ladder(rungs) if isinstance(rungs, str) else rungs
     there = sum(entry.subset == "train" for entry in store.entries)
     most = max(rung.songs for rung in rungs)

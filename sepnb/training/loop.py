@@ -68,7 +68,7 @@ def train(
     the loss is no longer a number or grows far beyond what it was.
     """
     began = time.monotonic()
-    recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    recipe = find_recipe(recipe)
     store = store if isinstance(store, Store) else Store(store)
     out = Path(out)
     if recipe.loss not in LOSSES:

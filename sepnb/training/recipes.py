@@ -172,8 +172,10 @@ RECIPES = {
 }
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe of that name; raises SepnbError with the names there are."""
+def find_recipe(name: Recipe | str) -> Recipe:
+    """The recipe of that name, or the recipe itself; raises SepnbError with the names there are."""
+    if isinstance(name, Recipe):
+        return name
     if name not in RECIPES:
         raise SepnbError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
     return RECIPES[name]
