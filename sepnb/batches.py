@@ -278,10 +278,10 @@ class ResidentCutter:
     """Cuts batches out of songs that lie in the device's memory, with a few large operations."""
 
     def __init__(
-        self, songs: list[np.ndarray], shape: tuple[int, int, int, int], device: torch.device, reach: int
+        self, songs: list[np.ndarray], shape: tuple[int, int, int, int], device: torch.device, longest: int
     ) -> None:
         self._shape = shape
-        lengths = [max(song.shape[-1], reach) for song in songs]
+        lengths = [max(song.shape[-1], longest) for song in songs]
         rows = songs[0].shape[0] * songs[0].shape[1]
         # All songs, row by row, behind each other; a song shorter than a chunk is followed by zeros.
         kind = torch.from_numpy(np.empty(0, songs[0].dtype)).dtype
