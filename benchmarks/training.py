@@ -1,8 +1,9 @@
 """An epoch of training: the chunk store against torch DataLoaders, musdb on stem.mp4 and WAV, soundfile on WAV.
 
 Network, step, number of steps and length of chunks are the same; only where the batches come from differs. Ours are
-remixed and varied in level, order of channels and polarity, the peers' are not. The peers decode no more than they need: they read the stems, and the mixture
-is their sum, as in ours. What musdb pays for is starting ffmpeg: once a chunk for a stem file, four times for WAV.
+remixed and varied in level, order of channels and polarity, the peers' are not. The peers decode no more than they
+need: they read the stems, and the mixture is their sum, as in ours. What musdb pays for is starting ffmpeg: once a chunk
+for a stem file, four times for WAV.
 """
 
 import shutil
