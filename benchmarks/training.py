@@ -2,8 +2,8 @@
 
 Network, step, number of steps and length of chunks are the same; only where the batches come from differs. Ours are
 remixed and varied in level, order of channels and polarity, the peers' are not. The peers decode no more than they
-need: they read the stems, and the mixture is their sum, as in ours. What musdb pays for is starting ffmpeg: once a chunk
-for a stem file, four times for WAV.
+need: they read the stems, and the mixture is their sum, as in ours. What musdb pays for is starting ffmpeg:
+once a chunk for a stem file, four times for WAV.
 """
 
 import shutil
