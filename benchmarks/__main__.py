@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("stem_decoding", "chunks", "training", "memory", "band_check", "bsseval", "separation")
+BENCHMARKS = ("stem_decoding", "chunks", "training", "memory", "band_check", "bsseval", "separation", "probing")
 
 
 def main(names: list[str]) -> int:

@@ -18,10 +18,11 @@ _HOME_OF = {
     "make_band": "band",
     "open_lab": "lab",
     "prepare": "store",
+    "probe": "probing",
     "separate": "separators",
     "train": "training",
 }
-_MODULES = {"audio", "evaluation", "figures", "listening", "metrics", "probe", "separators", "spectral", "training"}
+_MODULES = {"audio", "evaluation", "figures", "listening", "metrics", "probing", "separators", "spectral", "training"}
 
 __all__ = sorted([*_HOME_OF, *_MODULES])
 

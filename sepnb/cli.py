@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from sepnb.cli_choices import AudioFormat, DataSet, Device, Precision, ProfileName, SongFormat, StoreFormat
+from sepnb.cli_choices import (
+    AudioFormat,
+    DataSet,
+    Device,
+    Precision,
+    ProbePrecision,
+    ProfileName,
+    SongFormat,
+    StoreFormat,
+)
 from sepnb.errors import SepnbError
 
 app = typer.Typer(
@@ -158,25 +167,43 @@ def train(
 @app.command()
 def probe(
     model: Annotated[list[str] | None, typer.Argument(help="models by name; all of the story without any")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the table as JSON")] = False,
+    gpu: Annotated[str, typer.Option(help="t4, l4, v100, a100, h100 …, or cpu")] = "t4",
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="examples at once; without it one GPU's published share")
+    ] = None,
+    segment: Annotated[float | None, typer.Option(help="seconds of an example; as published without it")] = None,
+    precision: Annotated[ProbePrecision, typer.Option(help="fp16 and bf16 mean autocast")] = ProbePrecision.fp32,
+    accumulate: Annotated[int, typer.Option(min=1, help="batches whose gradients are added up")] = 1,
+    checkpoint: Annotated[int, typer.Option(min=0, help="recompute blocks so many lists of layers deep; 0: none")] = 0,
+    trainable: Annotated[float, typer.Option(help="share of the layers, from the last, that is trained")] = 1.0,
+    width: Annotated[float, typer.Option(help="share of the channels")] = 1.0,
+    inference: Annotated[bool, typer.Option("--inference", help="a forward pass instead of a training step")] = False,
+    ways: Annotated[bool, typer.Option(help="look for what would make it fit")] = True,
+    measure: Annotated[bool, typer.Option("--measure", help="run real steps here, beside what is predicted")] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="first measure for half a minute how fast this device is; kept")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="all figures as JSON")] = False,
 ) -> None:
-    """List parameters, multiply-adds and activations of the models in the story."""
-    import pandas as pd
+    """Predict memory and time of training without a GPU: does it fit, for how long, and what would help."""
+    from sepnb.cli_probe import keep_calibration, print_measured, print_predictions
 
-    from sepnb.probe import sizes
-
-    table = sizes(model or None)
-    if as_json:
-        print(table.to_json(orient="records", indent=2))
-        return
-    shown = {
-        "model": table["model"],
-        "parameters (M)": table["parameters"] / 1e6,
-        "segment (s)": table["segment"],
-        "multiply-adds a second (G)": table["multiply_adds"] / 1e9,
-        "activations (GiB)": table["activation_bytes"] / 2**30,
+    options = {
+        "batch": batch,
+        "segment": segment,
+        "precision": precision.value,
+        "accumulate": accumulate,
+        "checkpoint": checkpoint,
+        "trainable": trainable,
+        "width": width,
+        "training": not inference,
     }
-    print(pd.DataFrame(shown).to_string(index=False, float_format="{:.3g}".format))
+    if calibrate:
+        keep_calibration()
+    if measure:
+        print_measured(model, options, as_json)
+    elif not calibrate:
+        print_predictions(model, gpu, options, ways, as_json)
 
 
 @app.command()

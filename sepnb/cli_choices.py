@@ -34,6 +34,14 @@ class Precision(StrEnum):
     fp16 = "fp16"
 
 
+class ProbePrecision(StrEnum):
+    """In what numbers a step is probed."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
 class SongFormat(StrEnum):
     """How songs are written."""
 

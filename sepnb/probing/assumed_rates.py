@@ -1,0 +1,116 @@
+"""What work costs on a device that is not at hand: shares of what its data sheet says, with a reason for each."""
+
+import torch
+
+from sepnb.errors import SepnbError
+from sepnb.probing.cards import Card
+from sepnb.probing.rates import BATCHES, KINDS, WIDTHS, Rates
+
+# Shares of a card's peak arithmetic that operators reach when they are wide enough: (low, typical, high).
+_ARITHMETIC = {
+    # cuBLAS in 32 bits comes within 70 to 90 % of the peak on large matrices, but a T4 under its 70 W cannot hold its
+    # boost clock (1.59 GHz) and falls to 1 GHz and less (Jia et al. 2019, arXiv 1903.07486, measured it); networks'
+    # matrices are not all large.
+    "matmul": (0.3, 0.55, 0.85),
+    # cuDNN's implicit products: 3 × 3 kernels do as well as products, long thin ones with strides much worse.
+    "convolution": (0.15, 0.35, 0.7),
+    # Scattered writes forwards, and as the gradient of a convolution.
+    "transposed": (0.12, 0.3, 0.6),
+    # A filter for each channel has no product in it: its bytes decide, and cuDNN's kernels for it are poor.
+    "depthwise": (0.01, 0.04, 0.15),
+    # FlashAttention reaches 25 to 73 % forwards and backwards, by its generation (Dao 2023, arXiv 2307.08691); the
+    # memory-efficient kernels that older cards run reach less.
+    "attention": (0.15, 0.3, 0.6),
+    # Matrix products of a batch's few rows at each step; what a step takes at least is below.
+    "recurrent": (0.08, 0.2, 0.5),
+    # cuFFT is bound by its bytes.
+    "fft": (0.05, 0.15, 0.3),
+}
+# 16-bit and TF32 peaks are those of tensor cores, which wait for memory more often: 20 to 50 % in practice where 32
+# bits reach twice that share.
+_TENSOR_CORES = 0.6
+# How much of that is left where the smallest side of a product is narrow, by the classes of WIDTHS: 32 to 128 channels
+# are the tiles that kernels are made for; with fewer, most of a tile is empty.
+_NARROW = {1: 0.05, 8: 0.2, 32: 0.6, 128: 1.0}
+# The gradients of a convolution are two more convolutions, of which that for the weights sums over all places.
+_BACKWARD = {"convolution": 0.85, "transposed": 0.85, "depthwise": 0.5, "attention": 0.7}
+# Shares of the bandwidth of memory. 70 to 85 % is what plain kernels reach; norms read their input twice; a layer's
+# inputs are also laid out anew for tensor cores.
+_BANDWIDTH = dict.fromkeys(KINDS, (0.45, 0.65, 0.85)) | {
+    "pointwise": (0.65, 0.78, 0.88),
+    "optimizer": (0.6, 0.75, 0.85),
+    "normalisation": (0.35, 0.55, 0.75),
+    "reduction": (0.4, 0.6, 0.85),
+    "fft": (0.35, 0.55, 0.8),
+}
+# Copies that gather and add one by one are bound by the memory's lines, not by its bandwidth.
+_SCATTERED = 0.4
+# Seconds that a kernel takes at least (3 to 5 µs on all of these cards), and that Python, autograd and PyTorch need to
+# send an operator to the card: some 10 µs on a fast CPU, 20 on the slow two cores of Colab.
+_KERNEL, _HOST = 4e-6, 15e-6
+# A time step of a cuDNN layer: a launch, a product of few rows, the gates (15 to 40 µs for small layers).
+_STEP = 25e-6
+# A CPU without a calibration: two fused multiply-adds of 8 numbers a clock at 3 GHz for each thread (AVX2), and what
+# one memory channel moves in practice for each thread, of which caches give more.
+_CPU_ARITHMETIC, _CPU_BANDWIDTH, _CPU_OPERATOR = 2 * 2 * 8 * 3e9, 6e9, 10e-6
+# A step of a GRU there is some 50 operators forwards; of an LSTM, one round of a loop in its kernel.
+_CPU_STEPS = {"loop": 50 * _CPU_OPERATOR, "kernel": 10e-6}
+
+
+def assumed_rates(card: Card) -> Rates:
+    """Typical rates of a card, from its data sheet; of a CPU, from what processors of today have.
+
+    Convolutions and recurrent layers in 32 bits run in TF32 where a card has it, as PyTorch lets them by default.
+    Raises SepnbError for a card of which no figures are known.
+    """
+    cpu = card.name == "cpu"
+    arithmetic, bandwidth = card.arithmetic, card.bandwidth
+    if cpu:
+        threads = torch.get_num_threads()
+        arithmetic, bandwidth = {"fp32": threads * _CPU_ARITHMETIC}, threads * _CPU_BANDWIDTH
+    if not arithmetic or not bandwidth:
+        raise SepnbError(f"nothing is known of how fast {card.title} is: calibrate there")
+    costs = {}
+    for precision in ("fp32", "fp16", "bf16"):
+        for kind in _ARITHMETIC:
+            costs |= _flops(kind, precision, arithmetic, cpu)
+    for kind, (_, share, _) in _BANDWIDTH.items():
+        for direction in ("forward", "backward"):
+            byte = 1 / (share * bandwidth)
+            costs[f"byte {kind} large {direction} plain"] = byte
+            if kind == "copy":
+                costs[f"byte {kind} large {direction} scattered"] = byte / _SCATTERED
+    for phase in ("forward", "backward", "optimizer"):
+        costs[f"operator {phase}"] = _CPU_OPERATOR if cpu else _KERNEL
+    for direction, times in (("forward", 1), ("backward", 2)):
+        for loop, seconds in _CPU_STEPS.items():
+            costs[f"step recurrent {loop} {direction}"] = times * (seconds if cpu else _STEP)
+    shares = {**_BANDWIDTH, **_ARITHMETIC}
+    spread = {kind: (typical / high, typical / low) for kind, (low, typical, high) in shares.items()}
+    return Rates(card.name, card.title, False, costs, spread, host=0.0 if cpu else _HOST)
+
+
+def _flops(kind: str, precision: str, arithmetic: dict[str, float], cpu: bool) -> dict[str, float]:
+    """Seconds a FLOP of one kind in one precision; none where the card has no such arithmetic."""
+    tensor_cores = precision != "fp32"
+    peak = arithmetic.get(precision)
+    if precision == "fp32" and kind in ("convolution", "transposed", "recurrent") and "tf32" in arithmetic:
+        peak, tensor_cores = arithmetic["tf32"], True
+    if peak is None:
+        return {}
+    share = _ARITHMETIC[kind][1] * (_TENSOR_CORES if tensor_cores else 1)
+    costs = {}
+    for direction in ("forward", "backward"):
+        rate = peak * share * (_BACKWARD.get(kind, 1.0) if direction == "backward" else 1.0)
+        if kind == "recurrent":
+            for batch in BATCHES:
+                # Rows of a batch fill a tile of 32 of a GPU; a CPU waits for its memory with a single one, no longer.
+                filled = max(min(1.0, batch / 32), 0.3 if cpu else 0.1)
+                for words in ("kernel cached", "kernel uncached", "loop cached", "loop uncached"):
+                    costs[f"flop {kind} {precision} {direction} {words} {batch}"] = 1 / (rate * filled)
+            continue
+        # A filter for each channel, and an FFT, are not products: there is no side to be narrow.
+        for width in WIDTHS:
+            narrow = 1.0 if kind in ("depthwise", "fft") else _NARROW[width] ** (0.5 if cpu else 1.0)
+            costs[f"flop {kind} {precision} {direction} {width}"] = 1 / (rate * narrow)
+    return costs

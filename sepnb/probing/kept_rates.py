@@ -1,0 +1,38 @@
+"""Where rates come from: a calibration of this device, if one has been kept, or else assumptions."""
+
+import os
+from pathlib import Path
+
+from sepnb.probing.assumed_rates import assumed_rates
+from sepnb.probing.calibration import calibrate
+from sepnb.probing.cards import Card, this_card
+from sepnb.probing.rates import Rates
+
+FOLDER_VARIABLE = "SEPNB_RATES"
+
+
+def rates_path(card: Card) -> Path:
+    """The file that a calibration of a card is kept in, in $SEPNB_RATES or `~/.cache/sepnb/rates`."""
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or "~/.cache/sepnb/rates").expanduser()
+    return folder / f"{card.name}.json"
+
+
+def rates_for(card: Card) -> Rates:
+    """The rates of a card: those measured here, where it is this machine's own and they were kept, or assumed ones.
+
+    Raises SepnbError where the file kept is of another machine, another PyTorch or another number of threads.
+    """
+    path = rates_path(card)
+    if path.is_file():
+        return Rates.load(path, card.title)
+    return assumed_rates(card)
+
+
+def calibrate_here(seconds: float = 30.0, progress: bool = False) -> tuple[Rates, Path]:
+    """Measure the device at hand, a GPU where there is one, and keep the rates for `rates_for`; also says where."""
+    card = this_card()
+    rates = calibrate("cpu" if card.name == "cpu" else "cuda", seconds, progress)
+    path = rates_path(card)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rates.save(path)
+    return rates, path
