@@ -1,6 +1,7 @@
 """The probe against reality: memory and time of a training step, predicted and measured.  python -m benchmarks.probing
 
-On a machine without a GPU: every model whose step fits free memory, on the CPU. On one with a GPU: every model in three
+First the device is calibrated, on small networks that are none of those that are predicted. Then, on a machine without
+a GPU: every model whose step fits free memory, on the CPU. On one with a GPU: every model in three
 batch sizes and two precisions; the table is kept as benchmarks/results/NAME-OF-THE-GPU.json. Each measurement runs in a
 process of its own. A ratio is predicted to measured: 1 is right.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 
 from sepnb.files import write_json
+from sepnb.probing.calibration import calibrate
 from sepnb.probing.cards import cpu_card, this_card
 from sepnb.probing.comparing import compare
 from sepnb.probing.story import available
@@ -43,13 +45,18 @@ def main(arguments: list[str] | None = None) -> None:
     card = this_card() if device == "cuda" else cpu_card()
     batches = options.batch or (GPU_BATCHES if device == "cuda" else (1,))
     precisions = GPU_PRECISIONS if device == "cuda" else ("fp32",)
+    rates = None
+    if options.calibrate:
+        rates = calibrate(device, options.calibrate, progress=True)
+        if options.rates:
+            rates.save(options.rates)
     names = options.models or [workload.name for workload in available()]
     cases = [(name, batch, precision) for name in names for precision in precisions for batch in batches]
 
     print(f"\nThe probe on {card.title}, {torch.get_num_threads()} threads, torch {torch.__version__}: training steps")
     print(LINE.format(*HEAD))
     rows = []
-    for row in compare(cases, options.segment, device, options.repeats):
+    for row in compare(cases, options.segment, device, options.repeats, rates):
         print(_line(row), flush=True)
         rows.append(row)
     file = options.json
@@ -66,6 +73,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--segment", type=float, help="seconds, instead of each model's own")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="names, instead of all")
     parser.add_argument("--repeats", type=int, default=3, help="steps that are timed")
+    parser.add_argument(
+        "--calibrate", type=float, default=60.0, metavar="SECONDS", help="before, on small networks; 0: what was kept"
+    )
+    parser.add_argument("--rates", type=Path, metavar="FILE", help="keep the calibration here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the table here")
     return parser.parse_args(arguments)
 

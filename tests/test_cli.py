@@ -252,9 +252,44 @@ def test_models_lists_what_there_is_with_its_facts():
     assert all(f" {name} " in table for name in listed)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no such model"], "no model 'no such model' to probe; there are htdemucs"),
+        (["toy", "--gpu", "t1000"], "no card 't1000'; there are t4"),
+        (["toy", "--precision", "bf16"], "NVIDIA T4 has no bf16: take fp16"),
+        (["toy", "--segment", "-1"], "nothing to probe"),
+        (["toy", "--width", "2"], "width 2.0 are shares"),
+    ],
+)
+def test_what_cannot_be_probed_is_said_in_a_sentence(arguments, said):
+    result = runner.invoke(app, ["probe", *arguments])
+    assert isinstance(result.exception, SepnbError)
+    assert said in str(result.exception)
+
+
 def test_a_model_that_does_not_exist_is_no_probe():
-    result = runner.invoke(app, ["probe", "no such model"])
-    assert result.exit_code != 0
+    done = sepnb("probe", "no such model")
+    assert done.returncode == 2
+    assert done.stderr.startswith("sepnb: no model 'no such model' to probe")
+    assert "Traceback" not in done.stderr
+
+
+def test_probe_prints_a_report_or_json():
+    # In this process: one network is examined without another.
+    command = ["probe", "toy", "--gpu", "t4", "--batch", "2", "--segment", "0.5", "--precision", "fp16"]
+    said = runner.invoke(app, command)
+    assert said.exit_code == 0, said.output
+    assert "toy U-Net (ours) on NVIDIA T4: batch 2 of 0.5 s, fp16" in said.stdout
+    (found,) = json.loads(runner.invoke(app, [*command, "--json"]).stdout)
+    assert found["name"] == "toy"
+    assert (found["setting"]["batch"], found["setting"]["precision"]) == (2, "fp16")
+    assert found["memory"] == sum(found["parts"].values())
+    assert found["fits"] is True
+    (forward,) = json.loads(runner.invoke(app, [*command, "--inference", "--json"]).stdout)
+    assert forward["setting"]["training"] is False
+    assert forward["parts"]["gradients"] == 0
+    assert forward["memory"] < found["memory"]
 
 
 def test_download_fetches_some_songs_and_says_what_it_cannot(tmp_path, capsys):

@@ -21,3 +21,10 @@ def test_import_needs_no_torch():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = sepnb.no_such_thing
+
+
+def test_probe_is_a_function_though_its_module_is_loaded():
+    import sepnb.probing
+
+    assert callable(sepnb.probe)
+    assert sepnb.probe is sepnb.probing.probe

@@ -28,7 +28,11 @@ ANSWERS = {
         ("float(relative_energy(stems - stems.sum(dim=1, keepdim=True), stems))", "1.0"),
         ("int(min(free / memory, patience / computing) / chunks_a_batch)", "30"),
     ],
-    "03_resource_probe": [("layer.parameters", "36864"), ("int(room // v2['activation_bytes'])", "14")],
+    "03_resource_probe": [
+        ("8 * 64 * 88200 * 4 / MIB", "2 * 8 * 64 * 88200 * 4 / MIB"),
+        ("int(16 + (T4.memory / GIB - at_16) / ((at_32 - at_16) / 16))", "64"),
+        ("three + 3 * (three - two)", "2 * three"),
+    ],
     "04_pretrained_evaluation": [
         (
             "10 * np.log10((drums[:, :excerpt.rate] ** 2).sum() / "

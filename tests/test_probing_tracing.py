@@ -80,7 +80,9 @@ def test_a_relu_in_place_holds_one_tensor_and_not_two():
 
 def test_views_take_no_memory_and_are_no_operators():
     plain = traced(lambda: nn.Linear(8, 8), 4, 8)
-    turned = traced(lambda: Run(lambda self, x: self.layer(x).transpose(1, 2).unsqueeze(0), layer=nn.Linear(8, 8)), 4, 8)
+    turned = traced(
+        lambda: Run(lambda self, x: self.layer(x).transpose(1, 2).unsqueeze(0), layer=nn.Linear(8, 8)), 4, 8
+    )
     assert list(turned.ops["operator"]) == list(plain.ops["operator"])
     assert turned.peak == plain.peak
 
@@ -111,7 +113,9 @@ def test_buffers_count_as_parameters_and_take_no_gradient():
 
 
 def test_a_forward_pass_holds_two_layers_at_a_time_and_no_gradients():
-    deep = traced(lambda: nn.Sequential(*[nn.Linear(50, 50, bias=False) for _ in range(9)]), 50, training=False, batch=7)
+    deep = traced(
+        lambda: nn.Sequential(*[nn.Linear(50, 50, bias=False) for _ in range(9)]), 50, training=False, batch=7
+    )
     assert set(deep.ops["phase"]) == {"forward"}
     assert set(deep.blocks["role"]) == {"parameters", "data", "temporaries"}
     # The caller holds the mixture; a layer holds what it reads and what it writes.
@@ -201,7 +205,9 @@ def test_a_check_passes_and_a_loudness_is_one():
         return self.layer(x / level)
 
     plain = traced(lambda: nn.Linear(4, 4), 4)
-    assert traced(lambda: Run(cautious, layer=nn.Linear(4, 4)), 4).at_peak()["gradients"] == plain.at_peak()["gradients"]
+    assert (
+        traced(lambda: Run(cautious, layer=nn.Linear(4, 4)), 4).at_peak()["gradients"] == plain.at_peak()["gradients"]
+    )
 
 
 def test_a_number_that_is_known_stays_what_it_is():
@@ -226,7 +232,9 @@ def test_what_depends_on_values_is_said(peek):
 
 def test_after_an_error_pytorch_is_as_before():
     with pytest.raises(SepnbError):
-        traced(lambda: Run(lambda self, x: self.layer(x)[x > 0], layer=nn.Linear(4, 4)), 4, precision="fp16", device="cuda")
+        traced(
+            lambda: Run(lambda self, x: self.layer(x)[x > 0], layer=nn.Linear(4, 4)), 4, precision="fp16", device="cuda"
+        )
     assert type(torch.zeros(1)) is torch.Tensor
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.zeros(2, 2).bfloat16().exp().dtype == torch.bfloat16

@@ -59,7 +59,7 @@ SOURCES = {
 
 # Operators that call cuBLAS, and those that call cuDNN's convolutions; depthwise ones run on PyTorch's own kernels.
 PRODUCTS = ("matmul", "attention")
-CONVOLUTIONS = ("convolution", "transposed")
+CONVOLUTIONS = ("convolution", "transposed", "grouped")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import torch
 
-from sepnb.errors import SepnbError
 from sepnb.probing.cards import Card
 from sepnb.probing.rates import BATCHES, KINDS, WIDTHS, Rates
 
@@ -16,13 +15,15 @@ _ARITHMETIC = {
     "convolution": (0.15, 0.35, 0.7),
     # Scattered writes forwards, and as the gradient of a convolution.
     "transposed": (0.12, 0.3, 0.6),
+    # Several small products beside each other; libraries have few kernels for them, and lay tensors out anew.
+    "grouped": (0.08, 0.2, 0.5),
     # A filter for each channel has no product in it: its bytes decide, and cuDNN's kernels for it are poor.
     "depthwise": (0.01, 0.04, 0.15),
     # FlashAttention reaches 25 to 73 % forwards and backwards, by its generation (Dao 2023, arXiv 2307.08691); the
     # memory-efficient kernels that older cards run reach less.
     "attention": (0.15, 0.3, 0.6),
-    # Matrix products of a batch's few rows at each step; what a step takes at least is below.
-    "recurrent": (0.08, 0.2, 0.5),
+    # The part that is no loop: products over all steps at once. For the loop see `_recurrent`.
+    "recurrent": (0.25, 0.5, 0.85),
     # cuFFT is bound by its bytes.
     "fft": (0.05, 0.15, 0.3),
 }
@@ -33,7 +34,7 @@ _TENSOR_CORES = 0.6
 # are the tiles that kernels are made for; with fewer, most of a tile is empty.
 _NARROW = {1: 0.05, 8: 0.2, 32: 0.6, 128: 1.0}
 # The gradients of a convolution are two more convolutions, of which that for the weights sums over all places.
-_BACKWARD = {"convolution": 0.85, "transposed": 0.85, "depthwise": 0.5, "attention": 0.7}
+_BACKWARD = {"convolution": 0.85, "transposed": 0.85, "grouped": 0.7, "depthwise": 0.5, "attention": 0.7}
 # Shares of the bandwidth of memory. 70 to 85 % is what plain kernels reach; norms read their input twice; a layer's
 # inputs are also laid out anew for tensor cores.
 _BANDWIDTH = dict.fromkeys(KINDS, (0.45, 0.65, 0.85)) | {
@@ -45,6 +46,10 @@ _BANDWIDTH = dict.fromkeys(KINDS, (0.45, 0.65, 0.85)) | {
 }
 # Copies that gather and add one by one are bound by the memory's lines, not by its bandwidth.
 _SCATTERED = 0.4
+# Random numbers are drawn by a single thread of a CPU, some ten nanoseconds each.
+_CPU_RANDOM = 0.5e9
+# What a card of today may do of which nothing is known, and how many times more or less that may be.
+_MIDDLING, _GUESS = ({"fp32": 1e13, "fp16": 4e13, "bf16": 4e13}, 5e11), 4.0
 # Seconds that a kernel takes at least (3 to 5 µs on all of these cards), and that Python, autograd and PyTorch need to
 # send an operator to the card: some 10 µs on a fast CPU, 20 on the slow two cores of Colab.
 _KERNEL, _HOST = 4e-6, 15e-6
@@ -61,23 +66,26 @@ def assumed_rates(card: Card) -> Rates:
     """Typical rates of a card, from its data sheet; of a CPU, from what processors of today have.
 
     Convolutions and recurrent layers in 32 bits run in TF32 where a card has it, as PyTorch lets them by default.
-    Raises SepnbError for a card of which no figures are known.
+    A card of which no figures are known is taken for a middling one, within a wide range.
     """
     cpu = card.name == "cpu"
     arithmetic, bandwidth = card.arithmetic, card.bandwidth
     if cpu:
         threads = torch.get_num_threads()
         arithmetic, bandwidth = {"fp32": threads * _CPU_ARITHMETIC}, threads * _CPU_BANDWIDTH
-    if not arithmetic or not bandwidth:
-        raise SepnbError(f"nothing is known of how fast {card.title} is: calibrate there")
+    known = bool(arithmetic and bandwidth)
+    if not known:
+        arithmetic, bandwidth = _MIDDLING
     costs = {}
     for precision in ("fp32", "fp16", "bf16"):
         for kind in _ARITHMETIC:
-            costs |= _flops(kind, precision, arithmetic, cpu)
+            costs |= _flops(kind, precision, arithmetic, bandwidth, cpu)
     for kind, (_, share, _) in _BANDWIDTH.items():
         for direction in ("forward", "backward"):
             byte = 1 / (share * bandwidth)
             costs[f"byte {kind} large {direction} plain"] = byte
+            if cpu and kind == "pointwise":
+                costs[f"byte {kind} large {direction} random"] = 1 / _CPU_RANDOM
             if kind == "copy":
                 costs[f"byte {kind} large {direction} scattered"] = byte / _SCATTERED
     for phase in ("forward", "backward", "optimizer"):
@@ -86,15 +94,16 @@ def assumed_rates(card: Card) -> Rates:
         for loop, seconds in _CPU_STEPS.items():
             costs[f"step recurrent {loop} {direction}"] = times * (seconds if cpu else _STEP)
     shares = {**_BANDWIDTH, **_ARITHMETIC}
-    spread = {kind: (typical / high, typical / low) for kind, (low, typical, high) in shares.items()}
+    wider = 1 if known else _GUESS
+    spread = {kind: (typical / high / wider, wider * typical / low) for kind, (low, typical, high) in shares.items()}
     return Rates(card.name, card.title, False, costs, spread, host=0.0 if cpu else _HOST)
 
 
-def _flops(kind: str, precision: str, arithmetic: dict[str, float], cpu: bool) -> dict[str, float]:
+def _flops(kind: str, precision: str, arithmetic: dict[str, float], bandwidth: float, cpu: bool) -> dict[str, float]:
     """Seconds a FLOP of one kind in one precision; none where the card has no such arithmetic."""
     tensor_cores = precision != "fp32"
     peak = arithmetic.get(precision)
-    if precision == "fp32" and kind in ("convolution", "transposed", "recurrent") and "tf32" in arithmetic:
+    if precision == "fp32" and kind in ("convolution", "transposed", "grouped", "recurrent") and "tf32" in arithmetic:
         peak, tensor_cores = arithmetic["tf32"], True
     if peak is None:
         return {}
@@ -103,14 +112,31 @@ def _flops(kind: str, precision: str, arithmetic: dict[str, float], cpu: bool) -
     for direction in ("forward", "backward"):
         rate = peak * share * (_BACKWARD.get(kind, 1.0) if direction == "backward" else 1.0)
         if kind == "recurrent":
-            for batch in BATCHES:
-                # Rows of a batch fill a tile of 32 of a GPU; a CPU waits for its memory with a single one, no longer.
-                filled = max(min(1.0, batch / 32), 0.3 if cpu else 0.1)
-                for words in ("kernel cached", "kernel uncached", "loop cached", "loop uncached"):
-                    costs[f"flop {kind} {precision} {direction} {words} {batch}"] = 1 / (rate * filled)
+            costs |= _recurrent(precision, direction, rate, bandwidth)
             continue
         # A filter for each channel, and an FFT, are not products: there is no side to be narrow.
         for width in WIDTHS:
             narrow = 1.0 if kind in ("depthwise", "fft") else _NARROW[width] ** (0.5 if cpu else 1.0)
             costs[f"flop {kind} {precision} {direction} {width}"] = 1 / (rate * narrow)
+    return costs
+
+
+def _recurrent(precision: str, direction: str, rate: float, bandwidth: float) -> dict[str, float]:
+    """Seconds a FLOP of a recurrent layer, of which a part is done step by step and the rest in large products.
+
+    At each step the weights of the state are read, for two FLOPs a weight and example: with few examples, that is bound
+    by memory. Where a cache holds the weights it is taken to be three times as fast. Half of the forward FLOPs are such
+    a loop (as many inputs as states), and a quarter of the backward ones: the gradients of all weights, and of the
+    inputs, are large products again.
+    """
+    looped = 0.5 if direction == "forward" else 0.25
+    size = 4 if precision == "fp32" else 2
+    costs = {}
+    for batch in BATCHES:
+        for held, faster in (("cached", 3.0), ("uncached", 1.0)):
+            step = min(rate, faster * _BANDWIDTH["recurrent"][1] * bandwidth * 2 * batch / size)
+            for loop in ("kernel", "loop"):
+                costs[f"flop recurrent {precision} {direction} {loop} {held} {batch}"] = (
+                    looped / step + (1 - looped) / rate
+                )
     return costs

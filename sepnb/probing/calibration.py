@@ -7,19 +7,21 @@ measurements in relative terms.
 
 import gc
 import time
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from scipy.optimize import nnls
 from tqdm.auto import tqdm
 
 from sepnb.errors import SepnbError
 from sepnb.probing.assumed_rates import assumed_rates
-from sepnb.probing.cards import Card, cpu_card, this_card
+from sepnb.probing.cards import cpu_card, this_card
 from sepnb.probing.micro_networks import MicroNetwork, micro_networks
 from sepnb.probing.rates import KINDS, Rates
 from sepnb.probing.setting import Setting
@@ -37,8 +39,8 @@ REPEATS, ENOUGH = 5, 0.25
 GUESS = 0.03
 # Rounds in which measurements that nothing explains come to weigh less, and the relative error from which they do.
 ROUNDS, ODD = 5, 0.25
-# Of a GPU without a data sheet, only the order of its guesses matters.
-_UNKNOWN = {"fp32": 1e13, "fp16": 4e13, "bf16": 4e13}, 5e11
+# The share of the processor that other programs may take while a CPU is calibrated, in percent.
+BUSY = 20
 
 
 def calibrate(device: str = "cpu", seconds: float = 30.0, progress: bool = False) -> Rates:
@@ -53,9 +55,19 @@ def calibrate(device: str = "cpu", seconds: float = 30.0, progress: bool = False
     if device == "cuda" and not torch.cuda.is_available():
         raise SepnbError("there is no GPU here that PyTorch can use: calibrate on the CPU")
     card = this_card() if device == "cuda" else cpu_card()
+    others = psutil.cpu_percent(interval=0.5)
+    if device == "cpu" and others > BUSY:
+        # With fewer free processors than threads, threads wait for each other for whole time slices.
+        warnings.warn(
+            f"other programs take {others:.0f} % of this CPU: the calibration will say that it is many times slower "
+            "than it is; calibrate again when they are done",
+            stacklevel=2,
+        )
     precisions = ("fp32", "fp16") if device == "cuda" else ("fp32",)
     jobs = [(network, precision) for network in micro_networks() for precision in precisions]
     measured = []
+    # The first trace and the first step are slow, since much is loaded then: they are not counted.
+    _measure(MicroNetwork("warm-up", lambda: torch.nn.Linear(4, 4), (2, 4)), Setting(2, 1.0, device=device))
     until = time.perf_counter() + seconds
     with freed_memory_kept(torch.device(device)):
         for network, precision in tqdm(jobs, desc=f"calibrating {card.title}", disable=not progress):
@@ -64,7 +76,7 @@ def calibrate(device: str = "cpu", seconds: float = 30.0, progress: bool = False
             if time.perf_counter() > until:
                 break
     table = pd.concat(measured, ignore_index=True)
-    guess = _guess(card)
+    guess = assumed_rates(card)
     costs, spread = fit(table, guess)
     return Rates(
         card=card.name,
@@ -141,14 +153,6 @@ def _seconds(step: Step) -> dict[str, float]:
         if repeat >= 2 and time.perf_counter() > until:
             break
     return least
-
-
-def _guess(card: Card) -> Rates:
-    try:
-        return assumed_rates(card)
-    except SepnbError:
-        arithmetic, bandwidth = _UNKNOWN
-        return assumed_rates(Card(card.name, card.title, card.memory, bandwidth, arithmetic, card.capability, {}))
 
 
 def _seconds_to_start(times: int = 2_000) -> float:

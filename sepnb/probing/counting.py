@@ -51,6 +51,7 @@ _COPIES = {
     aten.zero_,
     aten.zeros,
     aten.zeros_like,
+    aten.new_zeros,
     aten.ones,
     aten.ones_like,
     aten.full,
@@ -81,6 +82,8 @@ def kind_of(func: torch._ops.OpOverload, args: tuple) -> str:
     transposed, groups = (args[7], args[9]) if shift else (args[6], args[8])
     if groups > 1 and groups == weight.shape[0]:
         return "depthwise"
+    if groups > 1:
+        return "grouped"
     return "transposed" if transposed else "convolution"
 
 
@@ -109,7 +112,7 @@ def flops_of(func: torch._ops.OpOverload, args: tuple, kwargs: dict, out: object
         return int(operations if packet is aten._fft_c2c else operations / 2)
     if packet in _EMPTY or packet in _COPIES:
         return 0
-    return sum(tensor.numel() for tensor in _tensors(out))
+    return sum(tensor.numel() for tensor in _written(func, args, out))
 
 
 def _convolution_flops(packet: torch._ops.OpOverloadPacket, args: tuple, out: object) -> int:
@@ -127,7 +130,8 @@ def bytes_of(func: torch._ops.OpOverload, args: tuple, kwargs: dict, out: object
     """Bytes read from its inputs and written to its outputs, each tensor once; none where memory is only taken."""
     if func.overloadpacket in _EMPTY:
         return 0
-    return sum(map(_size, (*_tensors((args, *kwargs.values())), *_tensors(out))))
+    read = {id(tensor): tensor for tensor in _tensors((args, *kwargs.values()))}
+    return sum(map(_size, (*read.values(), *_written(func, args, out))))
 
 
 def precision_of(args: tuple) -> str:
@@ -151,6 +155,12 @@ def narrowest(func: torch._ops.OpOverload, kind: str, args: tuple) -> int:
     if kind == "attention":
         return min(tensor.shape[-1] for tensor in args[:3])
     return 0
+
+
+def _written(func: torch._ops.OpOverload, args: tuple, out: object) -> list[Tensor]:
+    written = list(_tensors(out))
+    # What changes a list of tensors in place gives nothing back: the list comes first.
+    return list(_tensors(args[:1])) if not written and func._schema.is_mutable else written
 
 
 def _tensors(values: object) -> Iterable[Tensor]:

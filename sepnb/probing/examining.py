@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from sepnb.probing.kept_rates import rates_for
 from sepnb.probing.predicting import Predictor, as_workload, setting_for
 from sepnb.probing.prediction import Prediction
 from sepnb.probing.rates import Rates
@@ -49,15 +50,17 @@ def examine(
     """
     names = [workload.name for workload in available()] if names is None else list(names)
     # Told before anything is begun: a name that does not exist, a setting that cannot be.
-    for name in names:
-        setting_for(as_workload(name), gpu, **options)
-    work = partial(_examine, gpu=gpu, ways=ways, rates=rates, options=options)
+    cards = [setting_for(as_workload(name), gpu, **options)[0] for name in names]
+    rates = rates_for(cards[0]) if rates is None and cards else rates
+    # What a CPU needs depends on the number of threads: it shall be the same in all processes.
+    work = partial(_examine, gpu=gpu, ways=ways, rates=rates, threads=torch.get_num_threads(), options=options)
     for _, found in side_by_side(work, names, min(workers, len(names))):
         yield found
 
 
-def _examine(name: str, gpu: str, ways: bool, rates: Rates | None, options: dict) -> Examination:
-    torch.set_num_threads(1)
+def _examine(name: str, gpu: str, ways: bool, rates: Rates, threads: int, options: dict) -> Examination:
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
     workload = as_workload(name)
     card, setting = setting_for(workload, gpu, **options)
     predictor = Predictor(workload, card, rates)

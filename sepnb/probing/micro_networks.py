@@ -111,6 +111,8 @@ _TRANSPOSED = (
 )
 # Channels, kernel, dilation, samples.
 _DEPTHWISE = ((200, 5, 1, 6_000), (200, 5, 16, 6_000), (400, 3, 4, 5_000), (64, 7, 2, 20_000))
+# Channels, groups, kernel, height and width: groups that kernels can lay out, and groups that they cannot.
+_GROUPED = ((60, 4, 3, 120, 80), (60, 6, 3, 60, 80), (64, 4, 3, 80, 80), (120, 3, 1, 80, 80), (72, 4, (1, 5), 80, 100))
 # Rows, width in and out.
 _PRODUCTS = (
     (2_000, 200, 800),
@@ -127,9 +129,9 @@ _ATTENTION = ((1, 700, 256), (2, 1_600, 160), (1, 1_500, 448))
 _LSTM = (
     (1, 150, 100),
     (1, 120, 320),
-    (1, 20, 1_500),
+    (1, 150, 1_500),
     (2, 150, 200),
-    (3, 20, 1_500),
+    (3, 80, 1_500),
     (4, 120, 320),
     (12, 100, 200),
     (60, 60, 96),
@@ -170,6 +172,9 @@ def micro_networks() -> list[MicroNetwork]:
         options = {"dilation": dilation, "padding": dilation * (kernel // 2), "groups": channels}
         make = lambda row=(channels, channels, kernel), options=options: nn.Conv1d(*row, **options)  # noqa: E731
         add(f"depthwise {kernel} {dilation}", _stack(make, 3), 1, channels, samples)
+    for channels, groups, kernel, *size in _GROUPED:
+        make = lambda row=(channels, channels, kernel), groups=groups: nn.Conv2d(*row, groups=groups)  # noqa: E731
+        add(f"grouped {groups} {kernel}", _stack(make, 2), 1, channels, *size)
     for rows, inputs, outputs in _PRODUCTS:
         make = lambda i=inputs, o=outputs: nn.Sequential(nn.Linear(i, o), nn.Linear(o, i))  # noqa: E731
         add(f"product {outputs}", make, rows, inputs)
@@ -198,6 +203,7 @@ def micro_networks() -> list[MicroNetwork]:
         for number, make in enumerate(_ACTIVATIONS):
             add(f"activation {number}", _stack(make, 4), 1, *size)
         add("GLU", _stack(nn.GLU, 1), 4 * size[1], size[0])
+        add("dropout", _stack(lambda: nn.Dropout(0.1), 2), 1, *size)
         for name, function in _FUNCTIONS.items():
             add(name, _in_turn(function, 4), 1, *size)
     add("many small", _in_turn(lambda values: values * 1.01 + 0.1, 100), 40, 10)

@@ -14,7 +14,7 @@ from sepnb.files import write_json
 WIDTHS = (1, 8, 32, 128)
 # In a recurrent layer the narrow side is the batch: with one example, weights are read for a single use.
 BATCHES = (1, 2, 4, 8, 32)
-PRODUCTS = ("convolution", "transposed", "depthwise", "matmul", "attention")
+PRODUCTS = ("convolution", "transposed", "grouped", "depthwise", "matmul", "attention")
 # The kinds of work in a trace.
 KINDS = (*PRODUCTS, "recurrent", "fft", "normalisation", "pointwise", "reduction", "copy", "optimizer")
 

@@ -53,9 +53,10 @@ def longest_segment(predictor: Predictor, setting: Setting, most: float = LONGES
     seen: dict[float, Prediction] = {}
     first = min(setting.segment, most)
     wanted: float | None = first
-    while wanted is not None and len(seen) < 10:
+    second = max(SHORTEST, first / 2) if first > SHORTEST else min(2 * first, most)
+    while wanted is not None and wanted not in seen and len(seen) < 10:
         seen[wanted] = predictor.at(replace(setting, segment=wanted))
-        wanted = max(SHORTEST, first / 2) if len(seen) == 1 else _next(seen, predictor.card.memory, most)
+        wanted = second if len(seen) == 1 else _next(seen, predictor.card.memory, most)
     best = max((segment for segment, found in seen.items() if found.fits), default=None)
     return None if best is None else seen[best]
 
@@ -64,7 +65,7 @@ def _next(seen: dict[float, Prediction], limit: int, most: float) -> float | Non
     """The segment to trace next: where the line through the two traces nearest to the limit crosses it. None: done."""
     low = max((segment for segment, found in seen.items() if found.fits), default=None)
     high = min((segment for segment, found in seen.items() if not found.fits), default=None)
-    if low == most or high == SHORTEST or (low and high and high - low <= NEAR * low):
+    if low == most or (high and high <= SHORTEST) or (low and high and high - low <= NEAR * low):
         return None
     near, other = sorted(seen, key=lambda segment: abs(seen[segment].memory_high - limit))[:2]
     rise = (seen[near].memory_high - seen[other].memory_high) / (near - other)

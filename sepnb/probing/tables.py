@@ -10,7 +10,7 @@ from sepnb.probing.trace import PHASES, ROLES, Trace
 from sepnb.probing.ways_out import WayOut
 
 # The arithmetic that papers count: what multiplies weights, or frames, with each other.
-_PRODUCTS = ("convolution", "depthwise", "transposed", "matmul", "attention", "recurrent")
+_PRODUCTS = ("convolution", "transposed", "grouped", "depthwise", "matmul", "attention", "recurrent")
 _FLOAT = 4
 
 
@@ -64,7 +64,7 @@ def phase_spans(trace: Trace) -> list[tuple[str, int, int]]:
 def hours_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
     """Hours of computing that a published epoch takes, from low to high; see `sepnb.figures.hours_an_epoch`.
 
-    What was published without a training is left out.
+    Networks of which no published training is known are left out.
     """
     return pd.DataFrame(
         {
@@ -75,14 +75,33 @@ def hours_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
             "epochs": one.training.epochs,
         }
         for one in predictions
-        if one.training is not None
+        if one.hours is not None
     )
 
 
+def epochs_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
+    """What is called an epoch: hours of audio that pass through, and of computing. A row a known training."""
+    table = pd.DataFrame(
+        {
+            "model": one.model,
+            "examples an epoch": one.training.examples,
+            "hours of audio": one.training.examples * one.training.segment / 3600,
+            "hours of computing": one.hours_per_epoch,
+            "epochs": one.training.epochs,
+        }
+        for one in predictions
+        if one.hours is not None
+    )
+    return table.assign(**{"minutes for an hour of audio": 60 * table["hours of computing"] / table["hours of audio"]})
+
+
 def ways_bars(published: Prediction, ways: Sequence[WayOut]) -> pd.DataFrame:
-    """Memory (bytes) and hours of training as published and by each way out; see `sepnb.figures.ways_out`."""
+    """Memory at the most (bytes) and hours of training, as published and by each way out; see `sepnb.figures.ways_out`.
+
+    At the most, because a way out is one that surely fits.
+    """
     named = [("as published", published), *((way.change, way.prediction) for way in ways)]
-    return pd.DataFrame({"way": name, "memory": one.memory, "hours": one.hours} for name, one in named)
+    return pd.DataFrame({"way": name, "memory": one.memory_high, "hours": one.hours} for name, one in named)
 
 
 def sizes_table(predictions: Sequence[Prediction]) -> pd.DataFrame:

@@ -21,8 +21,10 @@ SMALL = 4 * 2**20
 # Number by number, but with a function that takes more than an addition does.
 _DEAR = (
     *("gelu", "sigmoid", "tanh", "silu", "glu", "exp", "log", "log1p", "pow", "sqrt", "rsqrt", "abs", "sgn", "angle"),
-    *("_softmax", "erf", "bernoulli_", "rand", "_prelu_kernel_backward", "div", "atan2"),
+    *("_softmax", "_softmax_backward_data", "erf", "_prelu_kernel_backward", "div", "atan2"),
 )
+# Random numbers, which a CPU draws one after the other.
+_RANDOM = ("bernoulli_", "rand", "randn", "normal_", "uniform_", "native_dropout")
 # Copies that go through memory out of order, or add where several numbers meet.
 _SCATTERED = (
     "unfold_backward",
@@ -137,4 +139,5 @@ def _speed(names: pd.Series) -> pd.Series:
     speed = pd.Series("plain", names.index)
     speed[stems.isin(_DEAR) | names.isin(_DEAR)] = "dear"
     speed[names.isin(_SCATTERED)] = "scattered"
+    speed[names.isin(_RANDOM)] = "random"
     return speed

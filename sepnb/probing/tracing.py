@@ -139,6 +139,8 @@ class _Recorder(TorchDispatchMode):
 
     def note(self, operator: str, kind: str, flops: int, bytes: int, steps: int, narrow: int, dtype: str) -> None:
         """Write down what runs as one kernel on the device and does not come by here as such."""
+        if self._phase == "data":
+            return
         self._ops.append((operator, kind, self._phase, flops, bytes, dtype, narrow, steps))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
