@@ -8,7 +8,6 @@ from tqdm.auto import tqdm
 
 from sepnb.errors import SepnbError
 from sepnb.probing import Setting, describe, examine, this_card, verdict_table, ways_table
-from sepnb.probing.comparing import comparison
 from sepnb.probing.examining import Examination
 from sepnb.probing.kept_rates import calibrate_here
 from sepnb.probing.report import comparison_table
@@ -19,7 +18,7 @@ def print_predictions(names: list[str] | None, gpu: str, options: dict, ways: bo
     """Predictions for networks on a card: one of them whole, several as a table, and the ways out of those in need."""
     wanted = names or [workload.name for workload in available()]
     found = {}
-    with tqdm(total=len(wanted), desc="probing", unit="model", file=sys.stderr, leave=False) as bar:
+    with tqdm(total=len(wanted), desc="probing", unit="model", file=sys.stderr, leave=False, delay=0.5) as bar:
         for one in examine(wanted, gpu, ways, **options):
             found[one.name] = one
             bar.update()
@@ -46,6 +45,8 @@ def _print_ways(one: Examination) -> None:
 
 def print_measured(names: list[str] | None, options: dict, as_json: bool) -> None:
     """Real steps on the device at hand, a GPU where there is one, beside what is predicted for them."""
+    from sepnb.probing.comparing import comparison
+
     device = "cpu" if this_card().name == "cpu" else "cuda"
     for option in ("accumulate", "checkpoint", "trainable", "width", "training"):
         if options[option] != getattr(Setting, option):

@@ -16,7 +16,8 @@ class Expects:
 
     def at(self, setting):
         step = SimpleNamespace(seconds=2.0, low=1.0, high=4.0, calibrated=True)
-        return SimpleNamespace(trace=SimpleNamespace(peak=3 * 2**30), step=step)
+        extra = SimpleNamespace(allocated=0)
+        return SimpleNamespace(trace=SimpleNamespace(peak=3 * 2**30), extra=extra, step=step)
 
 
 def measured(name, setting, device, repeats, expected):

@@ -91,9 +91,8 @@ def test_no_more_than_is_asked_for():
 
 
 def test_where_nothing_fits_there_is_none():
-    knows = predictor(0.3)
-    assert largest_batch(knows, Setting(1, 1.0)) is None
-    assert longest_segment(knows, Setting(1, 10.0)) is None
+    assert largest_batch(predictor(0.3), Setting(1, 1.0)) is None
+    assert longest_segment(predictor(0.1, by_seconds()), Setting(1, 10.0)) is None
 
 
 def by_seconds(steps: int = 1):

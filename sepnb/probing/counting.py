@@ -144,7 +144,7 @@ def precision_of(args: tuple) -> str:
 
 def narrowest(func: torch._ops.OpOverload, kind: str, args: tuple) -> int:
     """The smallest dimension of a product: what keeps a processor from filling its units. 0 for anything else."""
-    if kind in ("convolution", "transposed", "depthwise"):
+    if kind in ("convolution", "transposed", "grouped", "depthwise"):
         # (outputs, inputs of a group, …), or the other way round where transposed.
         weight = args[2 if func.overloadpacket is aten.convolution_backward else 1]
         groups = args[9 if func.overloadpacket is aten.convolution_backward else 8]

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from sepnb.probing.assumed_rates import assumed_rates
-from sepnb.probing.calibration import calibrate
 from sepnb.probing.cards import Card, this_card
 from sepnb.probing.rates import Rates
 
@@ -30,6 +29,9 @@ def rates_for(card: Card) -> Rates:
 
 def calibrate_here(seconds: float = 30.0, progress: bool = False) -> tuple[Rates, Path]:
     """Measure the device at hand, a GPU where there is one, and keep the rates for `rates_for`; also says where."""
+    # It runs real steps, as training does, and loads what that takes: a second that predictions need not wait for.
+    from sepnb.probing.calibration import calibrate
+
     card = this_card()
     rates = calibrate("cpu" if card.name == "cpu" else "cuda", seconds, progress)
     path = rates_path(card)

@@ -65,6 +65,11 @@ class Prediction:
         return {**self.trace.at_peak(), "context": self.extra.context, "workspaces": self.extra.allocated}
 
     @property
+    def lasting(self) -> int:
+        """Bytes that neither batch nor segment change: weights, their gradients, the optimizer, and the context."""
+        return sum(self.parts[part] for part in ("parameters", "gradients", "optimizer", "context"))
+
+    @property
     def published(self) -> Training | None:
         """How long the network was trained, where that is published and a training step was probed."""
         training = self.training

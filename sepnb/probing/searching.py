@@ -53,12 +53,21 @@ def longest_segment(predictor: Predictor, setting: Setting, most: float = LONGES
     seen: dict[float, Prediction] = {}
     first = min(setting.segment, most)
     wanted: float | None = first
-    second = max(SHORTEST, first / 2) if first > SHORTEST else min(2 * first, most)
     while wanted is not None and wanted not in seen and len(seen) < 10:
         seen[wanted] = predictor.at(replace(setting, segment=wanted))
-        wanted = second if len(seen) == 1 else _next(seen, predictor.card.memory, most)
+        wanted = _second(seen[first], most) if len(seen) == 1 else _next(seen, predictor.card.memory, most)
     best = max((segment for segment, found in seen.items() if found.fits), default=None)
     return None if best is None else seen[best]
+
+
+def _second(first: Prediction, most: float) -> float | None:
+    """A second segment to trace: where what grows with the length would just fit, if it grew in proportion."""
+    segment = first.setting.segment
+    if first.fits and segment == most:
+        return None
+    longer = (first.card.memory - first.lasting) / (first.memory_high - first.lasting)
+    wanted = math.floor(min(max(segment * longer * (1 - NEAR / 3), SHORTEST), most) * 10) / 10
+    return wanted if wanted != segment else max(SHORTEST, segment / 2)
 
 
 def _next(seen: dict[float, Prediction], limit: int, most: float) -> float | None:

@@ -36,6 +36,11 @@ class Shortcuts(TorchDispatchMode):
     length, PyTorch's own error stands.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing here is compiled: without this, PyTorch wraps each call to make sure of it, which takes longer.
+        return False
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func is prim.device.default:
             return args[0].fake_device  # asked ten thousand times a step

@@ -7,6 +7,7 @@ driver for convolutions and recurrent layers. What a GPU does otherwise is put i
 update (`step`).
 """
 
+import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -94,6 +95,9 @@ class Tracer:
     @contextmanager
     def _modes(self) -> Iterator[ExitStack]:
         with ExitStack() as modes:
+            modes.enter_context(warnings.catch_warnings())
+            # Of autocast to 32 bits, which some networks ask for: a matter of the CPU that the fakes are on.
+            warnings.filterwarnings("ignore", message="In CPU autocast")
             modes.enter_context(self._fakes)
             modes.enter_context(Shortcuts())
             try:
@@ -142,6 +146,11 @@ class _Recorder(TorchDispatchMode):
         if self._phase == "data":
             return
         self._ops.append((operator, kind, self._phase, flops, bytes, dtype, narrow, steps))
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing here is compiled: without this, PyTorch wraps each call to make sure of it, which takes longer.
+        return False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

@@ -75,7 +75,12 @@ def _checkpointing(predictor: Predictor, setting: Setting) -> Iterator[WayOut]:
 
 def _fewer_channels(predictor: Predictor, setting: Setting) -> Iterator[WayOut]:
     if predictor.workload.narrows and setting.width == 1:
-        found = _first_that_fits(predictor, (replace(setting, width=width) for width in WIDTHS))
+        # Weights go with the square of the channels, all else with the channels: what is too wide need not be tried.
+        now = predictor.at(setting)
+        rest = now.memory - now.lasting
+        room = now.card.memory
+        likely = [width for width in WIDTHS if width**2 * now.lasting + width * rest <= room] or WIDTHS[-1:]
+        found = _first_that_fits(predictor, (replace(setting, width=width) for width in likely))
         yield WayOut(f"{found.setting.width:.0%} of the channels", found, "quality; pretrained weights do not fit")
 
 
@@ -108,6 +113,10 @@ def _first_that_fits(predictor: Predictor, settings: Iterator[Setting]) -> Predi
 
 
 def _best_checkpoints(predictor: Predictor, setting: Setting) -> Prediction:
-    """Of all depths at which blocks can be recomputed the fastest that fits; if none does, the one that needs least."""
-    found = [predictor.at(replace(setting, checkpoint=level)) for level in predictor.checkpoint_levels]
-    return min(found, key=lambda one: (0, one.step.seconds) if one.fits else (1, one.memory))
+    """With the largest blocks whose recomputing fits (any size costs a forward pass); or else what needs least."""
+    found = []
+    for level in predictor.checkpoint_levels:
+        found.append(predictor.at(replace(setting, checkpoint=level)))
+        if found[-1].fits:
+            return found[-1]
+    return min(found, key=lambda one: one.memory)
