@@ -166,7 +166,12 @@ def train(
 
 @app.command()
 def probe(
-    model: Annotated[list[str] | None, typer.Argument(help="models by name; all of the story without any")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="htdemucs, hdemucs, demucs_v2, conv_tasnet, open_unmix, moises_light, compact, toy; all without any"
+        ),
+    ] = None,
     gpu: Annotated[str, typer.Option(help="t4, l4, v100, a100, h100 …, or cpu")] = "t4",
     batch: Annotated[
         int | None, typer.Option(min=1, help="examples at once; without it one GPU's published share")
@@ -202,7 +207,7 @@ def probe(
         keep_calibration()
     if measure:
         print_measured(model, options, as_json)
-    elif not calibrate:
+    elif model or not calibrate:
         print_predictions(model, gpu, options, ways, as_json)
 
 

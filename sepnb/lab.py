@@ -147,8 +147,7 @@ class Lab:
             return max(0.0, self.opened + read_duration(asked) - time.time())
         if self.place != "Colab":
             return None
-        # The first process of the container: the machine itself may have been up for longer.
-        return max(0.0, psutil.Process(1).create_time() + COLAB_SECONDS - time.time())
+        return max(0.0, _runtime_began() + COLAB_SECONDS - time.time())
 
     def run(self, recipe: Recipe | str | None = None, store: Store | None = None, minutes: float | None = None) -> Path:
         """The folder of a training run of a recipe; trained at first use.
@@ -251,6 +250,11 @@ def open_lab(
     print(f"profile {wanted}: {lab.profile.about}")
     print(f"everything goes under {home}" + (f", and an archive of the store to {mounted}" if mounted else ""))
     return lab
+
+
+def _runtime_began() -> float:
+    """When the container's first process began: the machine itself may have been up for longer."""
+    return psutil.Process(1).create_time()
 
 
 def _ladder_name(store: Store, recipe: Recipe) -> str:

@@ -60,7 +60,7 @@ def test_it_does_not_fit_below_the_least(toy):
     assert below.fits is False
     assert below.verdict == "does not fit"
     largest = max(below.parts, key=below.parts.get)
-    assert f"{largest} are" in below.decides
+    assert f"GiB of that: {largest}" in below.decides
 
 
 def test_a_long_training_takes_sessions(toy):
@@ -249,4 +249,4 @@ def test_the_reports_finding_demucs_v4_at_its_gpus_share_does_not_fit_a_t4():
     found = sepnb.probe("htdemucs", "t4")
     assert (found.setting.batch, found.setting.segment) == (4, 7.8)
     assert found.verdict == "does not fit"
-    assert "activations are" in found.decides
+    assert found.decides.endswith("of that: activations")

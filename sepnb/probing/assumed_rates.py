@@ -66,7 +66,7 @@ def assumed_rates(card: Card) -> Rates:
     """Typical rates of a card, from its data sheet; of a CPU, from what processors of today have.
 
     Convolutions and recurrent layers in 32 bits run in TF32 where a card has it, as PyTorch lets them by default.
-    A card of which no figures are known is taken for a middling one, within a wide range.
+    A card of which no figures are known is taken for a middling one; its range is wide, and so is that of a CPU.
     """
     cpu = card.name == "cpu"
     arithmetic, bandwidth = card.arithmetic, card.bandwidth
@@ -90,19 +90,21 @@ def assumed_rates(card: Card) -> Rates:
                 costs[f"byte {kind} large {direction} scattered"] = byte / _SCATTERED
     for phase in ("forward", "backward", "optimizer"):
         costs[f"operator {phase}"] = _CPU_OPERATOR if cpu else _KERNEL
-    for direction, times in (("forward", 1), ("backward", 2)):
+    # The way back is told of a GPU as two kernels (inputs, weights), of a CPU as one.
+    for direction, times in (("forward", 1), ("backward", 2 if cpu else 1)):
         for loop, seconds in _CPU_STEPS.items():
             costs[f"step recurrent {loop} {direction}"] = times * (seconds if cpu else _STEP)
     shares = {**_BANDWIDTH, **_ARITHMETIC}
-    wider = 1 if known else _GUESS
+    wider = 1 if known and not cpu else _GUESS
     spread = {kind: (typical / high / wider, wider * typical / low) for kind, (low, typical, high) in shares.items()}
     return Rates(card.name, card.title, False, costs, spread, host=0.0 if cpu else _HOST)
 
 
 def _flops(kind: str, precision: str, arithmetic: dict[str, float], bandwidth: float, cpu: bool) -> dict[str, float]:
     """Seconds a FLOP of one kind in one precision; none where the card has no such arithmetic."""
-    tensor_cores = precision != "fp32"
-    peak = arithmetic.get(precision)
+    plain = kind in ("depthwise", "fft")  # no products in them: ordinary arithmetic in any precision
+    tensor_cores = precision != "fp32" and not plain
+    peak = arithmetic.get("fp32" if plain and precision in arithmetic else precision)
     if precision == "fp32" and kind in ("convolution", "transposed", "grouped", "recurrent") and "tf32" in arithmetic:
         peak, tensor_cores = arithmetic["tf32"], True
     if peak is None:

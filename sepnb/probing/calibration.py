@@ -63,7 +63,9 @@ def calibrate(device: str = "cpu", seconds: float = 30.0, progress: bool = False
             "than it is; calibrate again when they are done",
             stacklevel=2,
         )
-    precisions = ("fp32", "fp16") if device == "cuda" else ("fp32",)
+    precisions = ("fp32",)
+    if device == "cuda":
+        precisions = ("fp32", "fp16", "bf16") if card.capability >= (8, 0) else ("fp32", "fp16")
     jobs = [(network, precision) for network in micro_networks() for precision in precisions]
     measured = []
     # The first trace and the first step are slow, since much is loaded then: they are not counted.

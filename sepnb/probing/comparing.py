@@ -8,9 +8,9 @@ from tqdm.auto import tqdm
 from sepnb.probing.cards import cpu_card, this_card
 from sepnb.probing.measuring_apart import measure_apart, named_workload
 from sepnb.probing.predicting import Predictor
+from sepnb.probing.rates import Rates
 from sepnb.probing.setting import Setting
 from sepnb.probing.story import available
-from sepnb.probing.timing import Rates
 
 
 def comparison(

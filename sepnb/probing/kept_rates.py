@@ -1,8 +1,10 @@
 """Where rates come from: a calibration of this device, if one has been kept, or else assumptions."""
 
 import os
+import warnings
 from pathlib import Path
 
+from sepnb.errors import SepnbError
 from sepnb.probing.assumed_rates import assumed_rates
 from sepnb.probing.cards import Card, this_card
 from sepnb.probing.rates import Rates
@@ -19,11 +21,14 @@ def rates_path(card: Card) -> Path:
 def rates_for(card: Card) -> Rates:
     """The rates of a card: those measured here, where it is this machine's own and they were kept, or assumed ones.
 
-    Raises SepnbError where the file kept is of another machine, another PyTorch or another number of threads.
+    Warns where what was kept is of no use now: of another machine, another PyTorch or another number of threads.
     """
     path = rates_path(card)
     if path.is_file():
-        return Rates.load(path, card.title)
+        try:
+            return Rates.load(path, card.title)
+        except SepnbError as error:
+            warnings.warn(f"{error}; until then, rates are assumed", stacklevel=2)
     return assumed_rates(card)
 
 

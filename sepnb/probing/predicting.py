@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 
 from torch import nn
 
@@ -58,10 +57,9 @@ class Predictor:
             training=self.workload.training if traced.setting.training else None,
         )
 
-    @cached_property
-    def checkpoint_levels(self) -> list[int]:
+    def checkpoint_levels(self, setting: Setting) -> list[int]:
         """How deep in lists of layers there is something to checkpoint; see `checkpoint_blocks`."""
-        return checkpoint_levels(self._tracer(Setting(1, 1.0)).network)
+        return checkpoint_levels(self._tracer(setting).network)
 
     def _tracer(self, setting: Setting) -> Tracer:
         kind = replace(setting, batch=1, segment=1.0, precision="fp32", accumulate=1)

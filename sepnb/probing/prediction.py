@@ -15,6 +15,11 @@ from sepnb.probing.workloads import Training
 SESSION = 12
 
 
+def two_digits(value: float) -> str:
+    """A number with the two digits of it that count, never with an exponent."""
+    return f"{float(f'{value:.2g}'):,.10g}"
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A step of a network in a setting on a card, as it would be. Memory in bytes, times in seconds and hours."""
@@ -120,7 +125,7 @@ class Prediction:
         """The figure that decides the verdict, as a sentence."""
         need, room = self.memory / GIB, self.card.memory / GIB
         largest = max(self.parts, key=self.parts.get)
-        most = f"{largest} are {self.parts[largest] / GIB:.2f} GiB of that"
+        most = f"{self.parts[largest] / GIB:.2f} GiB of that: {largest}"
         if self.fits is False:
             return f"needs {need:.1f} GiB of {room:.1f}; {most}"
         if self.fits is None:
@@ -130,8 +135,8 @@ class Prediction:
             return f"needs {need:.2f} GiB of {room:.1f}; {most}"
         low, high = self.hours_range
         return (
-            f"needs {need:.1f} GiB of {room:.1f}; {self.published.epochs} epochs of {self.hours_per_epoch:.2g} h are "
-            f"{low:.2g} to {high:.2g} h"
+            f"needs {need:.1f} GiB of {room:.1f}; {self.published.epochs} epochs of "
+            f"{two_digits(self.hours_per_epoch)} h are {two_digits(low)} to {two_digits(high)} h"
         )
 
     def as_dict(self) -> dict:

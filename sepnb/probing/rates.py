@@ -1,4 +1,4 @@
-"""How fast a device works, as data: measured (`calibration`) or assumed (`assumed`), used by `timing`."""
+"""How fast a device works, as data: measured (`calibration`) or assumed (`assumed_rates`), used by `timing`."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -6,7 +6,7 @@ import pandas as pd
 
 from sepnb.probing.cards import GIB
 from sepnb.probing.examining import Examination
-from sepnb.probing.prediction import SESSION, Prediction
+from sepnb.probing.prediction import SESSION, Prediction, two_digits
 from sepnb.probing.ways_out import WayOut
 
 _PARTS = {
@@ -22,15 +22,13 @@ _PARTS = {
 
 
 def hours(value: float) -> str:
-    """Hours with two digits that count, as minutes or days where that reads better."""
-    if value < 1:
-        return f"{60 * value:.2g} min"
-    return f"{value:.2g} h" if value < 100 else f"{value:,.0f} h"
+    """Hours with two digits that count, or minutes where that reads better."""
+    return f"{two_digits(60 * value)} min" if value < 0.95 else f"{two_digits(value)} h"
 
 
 def seconds(value: float) -> str:
-    """Seconds with two digits that count."""
-    return f"{1000 * value:.2g} ms" if value < 0.1 else f"{value:.2g} s"
+    """Seconds with two digits that count, or milliseconds."""
+    return f"{two_digits(1000 * value)} ms" if value < 0.095 else f"{two_digits(value)} s"
 
 
 def verdict_table(found: Sequence[Examination]) -> pd.DataFrame:
@@ -81,9 +79,10 @@ def describe(prediction: Prediction) -> str:
     if prediction.published is not None:
         low, high = prediction.hours_range
         lines.append(
-            f"  published training, {prediction.published.epochs} epochs of {prediction.steps_per_epoch:,} such steps: "
+            f"  published training, {prediction.published.epochs} epochs of {prediction.steps_per_epoch:,} such steps"
+            f"{_networks(prediction.published.networks)}: "
             f"{hours(prediction.hours_per_epoch)} an epoch, {hours(prediction.hours)} in all ({hours(low)} to "
-            f"{hours(high)}), {prediction.sessions} sessions of {SESSION} h"
+            f"{hours(high)}), sessions of {SESSION} h: {prediction.sessions}"
         )
     if prediction.training is not None:
         lines.append(f"  source: {prediction.training.source}")
@@ -103,8 +102,12 @@ def _compared(row: dict) -> dict[str, str]:
         "ratio": f"{row['peak_ratio']:.4f}" if measured else "",
         "predicted step": f"{seconds(row['predicted_seconds'])} ({seconds(row['low'])} to {seconds(row['high'])})",
         "measured step": seconds(row["measured_seconds"]) if timed else "",
-        "ratio of times": f"{row['seconds_ratio']:.2f}" if timed else "",
+        "predicted / measured": f"{row['seconds_ratio']:.2f}" if timed else "",
     }
+
+
+def _networks(number: int) -> str:
+    return "" if number == 1 else f" ({number} networks, one a stem, together)"
 
 
 def _words(prediction: Prediction) -> str:

@@ -4,7 +4,12 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from sepnb.errors import SepnbError
+
 aten, prim = torch.ops.aten, torch.ops.prim
+
+# Questions of truth in a step, beyond which it is taken for a loop that never ends.
+PATIENCE = 10_000
 
 # Gradients have the shapes of what they are gradients of: for each operator, which arguments its results are like, and
 # which argument says which of the results are wanted. PyTorch would find that out by taking these operators apart.
@@ -33,8 +38,12 @@ class Shortcuts(TorchDispatchMode):
     Demucs asserts that padding left the signal as it was: whatever is asked for its truth says yes. `torch.istft`
     compares a tensor with the answer "the windows add up to nothing somewhere": two tensors asked whether they are
     equal say no. A number asked for, a loudness say, is 1. Where a whole number is asked for, which may be a
-    length, PyTorch's own error stands.
+    length, PyTorch's own error stands. Code that goes on asking, in a loop that waits for a value, is stopped.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -49,6 +58,9 @@ class Shortcuts(TorchDispatchMode):
         if func is aten.is_nonzero.default:
             return True
         if func is aten._local_scalar_dense.default:
+            self._asked += args[0].dtype == torch.bool
+            if self._asked > PATIENCE:
+                raise SepnbError("the network asks for the truth of tensors without end: fakes have no values")
             return _number(func, args[0])
         if func in _LIKE:
             return _gradients(func, args)

@@ -122,7 +122,8 @@ def _detail(ops: pd.DataFrame, names: pd.Series) -> pd.Series:
         for narrow, loop in zip(ops["narrow"], recurrent, strict=True)
     ]
     detail = pd.Series(width, ops.index).astype(str)
-    passes = names.str.contains("backward").map({True: 2, False: 1})
+    # oneDNN's way back is one kernel of twice the FLOPs; cuDNN's is two.
+    passes = (names.str.contains("backward") & ~names.str.contains("cudnn")).map({True: 2, False: 1})
     # Two FLOPs and four bytes a weight, example and step.
     weights = 2 * ops["flops"] / passes / (ops["narrow"].clip(lower=1) * ops["steps"].clip(lower=1))
     held = (weights > UNCACHED).map({True: "uncached", False: "cached"})

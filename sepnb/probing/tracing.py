@@ -75,12 +75,17 @@ class Tracer:
         step.setting = replace(self.setting, **changes)
         with self._modes() as modes:
             step.make_state()
+            # Of a network of one's own, this finds out what shape comes out, once.
+            step.data()
             recorder = _Recorder(step)
             self._note = recorder.note
             if step.setting.device == "cuda":
                 modes.enter_context(cuda_rules(step.setting.precision))
-            with self._kernels(), recorder:
-                step.run(recorder.enter, micro_batches=1)
+            try:
+                with self._kernels(), recorder:
+                    step.run(recorder.enter, micro_batches=1)
+            finally:
+                recorder.remove_hooks()
             return recorder.finish()
 
     @contextmanager
@@ -203,9 +208,11 @@ class _Recorder(TorchDispatchMode):
     def _mark_gradient(self, weights: nn.Parameter) -> None:
         self._roles[self._alive[weights.grad.untyped_storage()._cdata]] = "gradients"
 
-    def finish(self) -> Trace:
+    def remove_hooks(self) -> None:
         for hook in self._hooks:
             hook.remove()
+
+    def finish(self) -> Trace:
         ops = pd.DataFrame(self._ops, columns=_OPS)
         ends = len(ops)
         died = [ends if moment is None else moment for moment in self._died]

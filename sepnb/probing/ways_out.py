@@ -28,10 +28,10 @@ class WayOut:
 
 
 def ways_out(predictor: Predictor, setting: Setting) -> list[WayOut]:
-    """What can be done where a training step does not fit, or its training takes too many sessions.
+    """What can be done where a training step does not surely fit.
 
-    Each is found by search: of its kind the gentlest change that fits, or, where none does, the strongest with its
-    verdict. Raises SepnbError for a forward pass.
+    Each is found by search: of its kind the gentlest change that surely fits; where none does, the strongest with its
+    verdict (no segment, where even half a second is too long). Raises SepnbError for a forward pass.
     """
     if not setting.training:
         raise SepnbError("ways out are about training: for a forward pass, take shorter segments")
@@ -44,8 +44,11 @@ def _smaller_batch(predictor: Predictor, setting: Setting) -> Iterator[WayOut]:
         return
     adding = replace(setting, accumulate=max(2, setting.accumulate))
     found = largest_batch(predictor, adding, most=setting.batch - 1) or predictor.at(replace(adding, batch=1))
-    batch = found.setting.batch
-    times = -(-setting.batch * setting.accumulate // batch)
+    times = -(-setting.batch // found.setting.batch)
+    # As many parts as it takes, of equal size: together they are the batch that was asked for.
+    batch = -(-setting.batch // times)
+    found = predictor.at(replace(adding, batch=batch))
+    times *= setting.accumulate
     found = predictor.from_trace(replace(found.trace, setting=replace(found.setting, accumulate=times)))
     yield WayOut(
         f"batch {batch}, gradients of {times} added up",
@@ -69,7 +72,7 @@ def _sixteen_bits(predictor: Predictor, setting: Setting) -> Iterator[WayOut]:
 
 
 def _checkpointing(predictor: Predictor, setting: Setting) -> Iterator[WayOut]:
-    if not setting.checkpoint and predictor.checkpoint_levels:
+    if not setting.checkpoint and predictor.checkpoint_levels(setting):
         yield WayOut("gradient checkpointing", _best_checkpoints(predictor, setting), "a second forward pass")
 
 
@@ -91,8 +94,8 @@ def _last_layers(predictor: Predictor, setting: Setting) -> Iterator[WayOut]:
 
 
 def _together(predictor: Predictor, setting: Setting) -> Iterator[WayOut]:
-    """16 bits and checkpointing, and as many examples as then fit: what one would do, without touching the network."""
-    if setting.precision != "fp32" or setting.checkpoint or not predictor.checkpoint_levels:
+    """16 bits, and the blocks that checkpointing alone would take: what leaves the network as it is."""
+    if setting.precision != "fp32" or setting.checkpoint or not predictor.checkpoint_levels(setting):
         return
     level = _best_checkpoints(predictor, setting).setting.checkpoint
     found = predictor.at(replace(setting, precision=_half(predictor), checkpoint=level))
@@ -113,9 +116,9 @@ def _first_that_fits(predictor: Predictor, settings: Iterator[Setting]) -> Predi
 
 
 def _best_checkpoints(predictor: Predictor, setting: Setting) -> Prediction:
-    """With the largest blocks whose recomputing fits (any size costs a forward pass); or else what needs least."""
+    """With the innermost blocks whose recomputing fits: they repeat least. If none does, with those that need least."""
     found = []
-    for level in predictor.checkpoint_levels:
+    for level in reversed(predictor.checkpoint_levels(setting)):
         found.append(predictor.at(replace(setting, checkpoint=level)))
         if found[-1].fits:
             return found[-1]
