@@ -9,6 +9,7 @@ course: $(READY)
 
 # Two processes, a file of tests at a time, with one thread each: networks of two threads would wait for each other.
 test: $(READY)
+	sh tools/debian_packages.sh chromium
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)

@@ -12,6 +12,7 @@ LAYERS = {
     "sepnb.cli_choices": 5,
     "sepnb.cli_probe": 5,
     "sepnb.course": 5,
+    "sepnb.webdemo": 5,
     "sepnb.lab": 4,
     "sepnb.profiles": 4,
     "sepnb.training": 3,

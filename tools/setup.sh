@@ -16,6 +16,6 @@ if [ -z "${PYTHON:-}" ]; then
 fi
 
 "$PYTHON" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[course,cluster,probe,dev]"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[course,cluster,probe,demo,dev]"
 .venv/bin/python tools/torchaudio_on_cpu.py
 touch .venv/.ready
