@@ -36,7 +36,7 @@ def side_by_side(work: Callable[[Job], Result], jobs: Iterable[Job], workers: in
 
     def start(count: int) -> None:
         for job in islice(waiting, count):
-            with _main_without_file():
+            with main_without_file():
                 running[pool.submit(work, job)] = job
 
     try:
@@ -56,7 +56,7 @@ def side_by_side(work: Callable[[Job], Result], jobs: Iterable[Job], workers: in
 
 
 @contextmanager
-def _main_without_file() -> Iterator[None]:
+def main_without_file() -> Iterator[None]:
     """Keep fresh processes from running the user's script again, which they do to have the functions defined there.
 
     `work` is not defined there, and a script without `if __name__ == "__main__":` would start itself over and over.

@@ -150,7 +150,7 @@ DRAW = {
 GRIDS = {
     "spectrogram_grid": lambda: figures.spectrogram_grid(stems_of(5, seconds=0.5), RATE, NAMES),
     "spectrogram_grid_column": lambda: figures.spectrogram_grid(stems_of(2), RATE, ["target", "estimate"], columns=1),
-    "model_sizes": lambda: figures.model_sizes(SIZES, memory_limit=14.7 * 2**30),
+    "model_sizes": lambda: figures.model_sizes(SIZES),
 }
 
 

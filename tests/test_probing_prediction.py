@@ -197,7 +197,7 @@ def test_bf16_is_for_cards_that_have_it():
 def test_examining_one_after_the_other():
     (found,) = examine(["toy"], workers=1, batch=2, segment=0.5)
     assert isinstance(found, Examination)
-    assert (found.name, found.ways, found.best_way) == ("toy", (), None)
+    assert (found.name, found.ways) == ("toy", ())
     assert list(verdict_table([found])["model"]) == ["toy U-Net (ours)"]
     assert json.loads(json.dumps(found.as_dict()))["ways_out"] == []
 
@@ -228,16 +228,6 @@ def test_each_way_out_changes_what_it_says(ways):
     assert any(one.trainable < 1 for one in changed.values())
     assert all(way.price for way in found)
     assert list(ways_table(found)["way out"]) == list(changed)
-
-
-def test_the_best_way_is_the_fastest_that_fits(ways):
-    _, found = ways
-    one = Examination("toy", found[0].prediction, tuple(found))
-    fitting = [way for way in found if way.prediction.fits]
-    if fitting:
-        assert one.best_way.prediction.hours == min(way.prediction.hours for way in fitting)
-    else:
-        assert one.best_way is None
 
 
 def test_a_forward_pass_has_no_ways_out(ways):

@@ -86,13 +86,11 @@ COSTS = {
 
 
 @in_print_style
-def model_sizes(
-    sizes: pd.DataFrame, axes: Sequence[Axes] | None = None, *, memory_limit: float | None = None
-) -> np.ndarray:
+def model_sizes(sizes: pd.DataFrame, axes: Sequence[Axes] | None = None) -> np.ndarray:
     """What models cost: dots on logarithmic axes, one panel a column of `sizes` that is there.
 
     Columns: model; and of parameters, multiply_adds (per second of audio), activation_bytes those that are known; NaN
-    leaves a gap. `memory_limit` (bytes) draws a line in the memory panel. Returns the array of axes.
+    leaves a gap. Returns the array of axes.
     """
     costs = [cost for cost in COSTS if cost in sizes]
     if axes is None:
@@ -114,7 +112,4 @@ def model_sizes(
         ax.set_yticks(lanes, labels=sizes["model"])
         ax.set_ylim(len(sizes) - 0.5, -0.5)
         ax.tick_params(axis="y", length=0)
-        if cost == "activation_bytes" and memory_limit is not None:
-            ax.axvline(memory_limit * unit, color=WARNING, linewidth=0.8, linestyle=(0, (4, 2)))
-            ax.set_xlabel(f"activation memory (GiB)\ndashed: {memory_limit * unit:.1f} GiB")
     return axes

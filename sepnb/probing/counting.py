@@ -132,13 +132,13 @@ def bytes_of(func: torch._ops.OpOverload, args: tuple, kwargs: dict, out: object
     """Bytes read from its inputs and written to its outputs, each tensor once; none where memory is only taken."""
     if func.overloadpacket in _EMPTY:
         return 0
-    read = {id(tensor): tensor for tensor in _tensors((args, *kwargs.values()))}
+    read = {id(tensor): tensor for tensor in tensors_in((args, *kwargs.values()))}
     return sum(map(_size, (*read.values(), *_written(func, args, out))))
 
 
 def precision_of(args: tuple) -> str:
     """What the arithmetic is done in: the type of the first floating-point input."""
-    for tensor in _tensors(args):
+    for tensor in tensors_in(args):
         if tensor.is_floating_point():
             return _PRECISION.get(tensor.dtype, "fp32")
     return "fp32"
@@ -160,17 +160,17 @@ def narrowest(func: torch._ops.OpOverload, kind: str, args: tuple) -> int:
 
 
 def _written(func: torch._ops.OpOverload, args: tuple, out: object) -> list[Tensor]:
-    written = list(_tensors(out))
+    written = list(tensors_in(out))
     # What changes a list of tensors in place gives nothing back: the list comes first.
-    return list(_tensors(args[:1])) if not written and func._schema.is_mutable else written
+    return list(tensors_in(args[:1])) if not written and func._schema.is_mutable else written
 
 
-def _tensors(values: object) -> Iterable[Tensor]:
+def tensors_in(values: object) -> Iterable[Tensor]:
     if isinstance(values, Tensor):
         yield values
     elif isinstance(values, list | tuple):
         for value in values:
-            yield from _tensors(value)
+            yield from tensors_in(value)
 
 
 def _size(tensor: Tensor) -> int:

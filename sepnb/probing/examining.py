@@ -24,12 +24,6 @@ class Examination:
     # Empty where none is needed, or asked for.
     ways: tuple[WayOut, ...] = ()
 
-    @property
-    def best_way(self) -> WayOut | None:
-        """Of the ways out that surely fit, the one that trains fastest; None where there is none."""
-        fitting = [way for way in self.ways if way.prediction.fits]
-        return min(fitting, key=lambda way: way.prediction.hours or way.prediction.step.seconds, default=None)
-
     def as_dict(self) -> dict:
         """Plain values."""
         return {"name": self.name, **self.prediction.as_dict(), "ways_out": [way.as_dict() for way in self.ways]}

@@ -14,7 +14,7 @@ from sepnb.probing.measuring import USABLE, Measurement, measure, nothing_yet
 from sepnb.probing.setting import Setting
 from sepnb.probing.story import find_workload
 from sepnb.probing.workloads import Workload
-from sepnb.processes import _main_without_file
+from sepnb.processes import main_without_file
 
 # glibc's <malloc.h>. By default the size from which blocks come from the system and go back to it one by one grows to
 # 32 MiB; what is smaller leaves gaps, and a step of Conv-TasNet then takes half as much again as its tensors do.
@@ -37,7 +37,7 @@ def measure_apart(
     result, sender = context.Pipe(duplex=False)
     work = (sender, name, setting, device, repeats, expected, torch.get_num_threads())
     process = context.Process(target=_measure_and_send, args=work, daemon=True)
-    with _main_without_file():
+    with main_without_file():
         process.start()
     # Now the other process has the only open end, and when it is gone, so is the wait for its answer.
     sender.close()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sepnb.errors import SepnbError
 from sepnb.probing.workloads import Training, Workload, absolute_error
+from sepnb.training.recipes import find_recipe
 
 SOURCES = ("drums", "bass", "other", "vocals")
 RATE = 44100
@@ -92,6 +93,20 @@ class OpenUnmixOnWaveforms(nn.Module):
 
 def _magnitude_error(network: nn.Module, mixture: Tensor, references: Tensor) -> Tensor:
     return nn.functional.mse_loss(network(mixture), network.stft(references))
+
+
+def _as_in(recipe: str) -> Training:
+    """What one of our own recipes trains with."""
+    known = find_recipe(recipe)
+    return Training(
+        batch=known.batch_size,
+        gpus=1,
+        segment=known.seconds,
+        examples=known.batch_size * known.steps_per_epoch,
+        epochs=known.epochs,
+        source=f"the recipe {recipe} of sepnb.training",
+        link="",
+    )
 
 
 def _toy(width: float) -> nn.Module:
@@ -242,15 +257,7 @@ _WORKLOADS = (
         input_shape=_mixture,
         target_shape=_stems,
         loss=_energy,
-        training=Training(
-            batch=16,
-            gpus=1,
-            segment=6.0,
-            examples=16 * 100,
-            epochs=100,
-            source="the recipe compact of sepnb.training",
-            link="",
-        ),
+        training=_as_in("compact"),
     ),
     Workload(
         name="toy",
@@ -259,15 +266,7 @@ _WORKLOADS = (
         input_shape=_mixture,
         target_shape=_stems,
         loss=_energy,
-        training=Training(
-            batch=20,
-            gpus=1,
-            segment=3.0,
-            examples=20 * 100,
-            epochs=50,
-            source="the recipe toy-3s of sepnb.training",
-            link="",
-        ),
+        training=_as_in("toy-3s"),
     ),
 )
 # What the optional packages among them are called on the package index.

@@ -6,11 +6,12 @@ import pandas as pd
 
 from sepnb.probing.measuring import Measurement
 from sepnb.probing.prediction import Prediction
+from sepnb.probing.rates import PRODUCTS
 from sepnb.probing.trace import PHASES, ROLES, Trace
 from sepnb.probing.ways_out import WayOut
 
 # The arithmetic that papers count: what multiplies weights, or frames, with each other.
-_PRODUCTS = ("convolution", "transposed", "grouped", "depthwise", "matmul", "attention", "recurrent")
+_COUNTED = (*PRODUCTS, "recurrent")
 _FLOAT = 4
 
 
@@ -116,7 +117,7 @@ def sizes_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
 def _size(prediction: Prediction) -> dict:
     ops, blocks = prediction.trace.ops, prediction.trace.blocks
     audio = prediction.setting.batch * prediction.setting.segment
-    forward = ops[(ops["phase"] == "forward") & ops["kind"].isin(_PRODUCTS)]
+    forward = ops[(ops["phase"] == "forward") & ops["kind"].isin(_COUNTED)]
     return {
         "model": prediction.model,
         "parameters": int(blocks.loc[blocks["role"] == "parameters", "size"].sum()) // _FLOAT,

@@ -162,7 +162,7 @@ class _Recorder(TorchDispatchMode):
         if func is torch.ops.prim.device.default:
             return args[0].fake_device
         out = func(*args, **kwargs)
-        made = [tensor for tensor in counting._tensors(out) if tensor.untyped_storage()._cdata not in self._alive]
+        made = [tensor for tensor in counting.tensors_in(out) if tensor.untyped_storage()._cdata not in self._alive]
         if (made or func._schema.is_mutable) and self._phase != "data":
             self._write_down(func, args, kwargs, out)
         for tensor in made:

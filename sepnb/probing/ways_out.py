@@ -1,4 +1,4 @@
-"""What would make a training step fit, or fit sooner: each way by itself, with what it costs in memory and time."""
+"""What would make a training step fit: each way by itself, with what it costs in memory and time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
