@@ -1,0 +1,43 @@
+"""Blind listening tests: ABX, and ratings in the manner of MUSHRA; from the sounds to what the answers tell.
+
+The names below load on first use: importing this package needs no widgets and no statistics.
+"""
+
+import importlib
+
+_HOME_OF = {
+    "Item": "items",
+    "make_items": "items",
+    "item_scores": "scores",
+    "Design": "design",
+    "abx_design": "design",
+    "rating_design": "design",
+    "QUESTIONS": "design",
+    "BlindTest": "widget",
+    "read_answers": "answers",
+    "SimulatedListener": "simulated",
+    "simulate": "simulated",
+    "simulated_panel": "simulated",
+    "fixed_quality": "simulated",
+    "quality_of_scores": "simulated",
+    "abx_results": "abx",
+    "trials_needed": "abx",
+    "rating_summary": "ratings",
+    "rating_differences": "ratings",
+    "post_screening": "ratings",
+    "without_failed": "ratings",
+    "correlate": "correlation",
+    "rated_points": "correlation",
+}
+
+__all__ = [*_HOME_OF]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"sepnb.listening.blind.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'sepnb.listening.blind' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
