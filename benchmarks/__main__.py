@@ -3,7 +3,17 @@
 import importlib
 import sys
 
-BENCHMARKS = ("stem_decoding", "chunks", "training", "memory", "band_check", "bsseval", "separation", "probing")
+BENCHMARKS = (
+    "stem_decoding",
+    "chunks",
+    "training",
+    "memory",
+    "band_check",
+    "bsseval",
+    "separation",
+    "probing",
+    "listening",
+)
 
 
 def main(names: list[str]) -> int:
