@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "SepnbError": "errors",
+    "StemMixer": "listening",
     "UNet": "models",
     "bss_eval": "metrics",
     "check_tracks": "track_checks",

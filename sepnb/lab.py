@@ -90,6 +90,11 @@ class Lab:
         part = "" if self.songs is None else f"-{self.songs}-songs"
         return (self.drive or self.home / "build") / "scores" / f"{self.profile.name}{part}"
 
+    @property
+    def answers(self) -> Path:
+        """The folder that answers of listening tests are kept in, on Drive where there is one."""
+        return (self.drive or self.home / "build") / "listening"
+
     def pretrained(self) -> list[str]:
         """Names of published systems to score: those of the profile, and any whose weights are on this machine.
 

@@ -3,14 +3,15 @@
 import base64
 import io
 import re
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
 from sepnb.errors import SepnbError
-from sepnb.listening import fader_mixer, mix, players
-from sepnb.listening.players import LARGEST_PLAYER_BYTES, flac_bytes
+from sepnb.listening.encoding import encode
+from sepnb.listening.players import mix, page_players, players
 
 RATE = 8000
 
@@ -56,18 +57,27 @@ def test_a_fader_of_no_stem_is_refused(stems):
         mix(stems, {"bass": 0.0})
 
 
-def test_the_mixer_follows_its_faders(stems):
-    box = fader_mixer(stems, RATE)
-    *faders, player = box.children
-    assert [fader.description for fader in faders] == list(stems)
-    before = player.value
-    faders[0].value = -20.0
-    assert player.value != before
-    expected = mix(stems, {"drums": -20.0})
-    np.testing.assert_allclose(decoded(player.value), expected, atol=1 / 32768)
+def test_too_long_for_a_notebook_is_said_with_its_size(monkeypatch):
+    # The package has a function of the module's name.
+    monkeypatch.setattr(sys.modules["sepnb.listening.players"], "LARGEST_PLAYER_BYTES", 1_500_000)
+    noise = np.random.default_rng(0).uniform(-1, 1, (1, 1_000_000)).astype(np.float32)
+    with pytest.raises(SepnbError, match=r"125 seconds make a player of 2 MB.*pick an excerpt"):
+        players({"noise": noise}, RATE)
 
 
-def test_too_long_for_a_notebook_is_said_with_its_size():
-    noise = np.random.default_rng(0).uniform(-1, 1, (1, LARGEST_PLAYER_BYTES // 2 + RATE)).astype(np.float32)
-    with pytest.raises(SepnbError, match=r"a player of 2\d MB.*pick an excerpt"):
-        flac_bytes(noise, RATE)
+def test_a_page_has_what_is_encoded_already_or_mp3_or_a_sentence(stems):
+    systems = {"truth": stems, "network": {"drums": stems["drums"]}}
+    encoded = encode(systems, RATE)
+    page = page_players(systems, RATE, encoded)
+    codes = re.findall(r"data:audio/flac;base64,([^']+)'", page)
+    assert [base64.b64decode(code) for code in codes] == [
+        encoded.sounds[place].data
+        for place in (0, 2, 1)  # a row a stem, a column a system
+    ]
+    assert "aria-label='drums, network'" in page
+    small = page_players(systems, RATE, encoded, largest=90_000)
+    assert small.count("data:audio/mpeg;base64,") == 3
+    assert len(small) <= 90_000 < len(page)
+    assert page_players(systems, RATE, encoded, largest=20_000) == (
+        "<p>3 sounds of 1 s are too much for this page: open the notebook and run this cell to hear them.</p>"
+    )

@@ -1,5 +1,43 @@
-"""Listening in a notebook."""
+"""Listening: a mixer, blind tests, pitch and time, an equaliser, separating a file of one's own.
 
-from sepnb.listening.players import fader_mixer, mix, players
+The names below load on first use.
+"""
 
-__all__ = ["fader_mixer", "mix", "players"]
+import importlib
+
+# Bound here and not on use: the function and its module are called the same.
+from sepnb.listening.players import mix, players
+
+_HOME_OF = {
+    "Band": "equalizer",
+    "Equalizer": "equalizer",
+    "EqualizerEditor": "equalizer_editor",
+    "Origin": "bundle",
+    "SeparationPanel": "panel",
+    "StemMixer": "mixer",
+    "cents_higher": "pitch",
+    "karaoke": "presets",
+    "match_loudness": "loudness",
+    "match_spectrum": "equalizer_fit",
+    "practice": "presets",
+    "shift_pitch": "pitch",
+    "shift_stems": "pitch",
+    "stretch_stems": "pitch",
+    "stretch_time": "pitch",
+    "write_bundle": "bundle",
+}
+_MODULES = {"blind", "faults"}
+
+__all__ = ["mix", "players", *_HOME_OF, *_MODULES]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"sepnb.listening.{_HOME_OF[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"sepnb.listening.{name}")
+    raise AttributeError(f"module 'sepnb.listening' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

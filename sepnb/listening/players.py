@@ -1,46 +1,79 @@
-"""Plain players for stems, and a mix of them by faders."""
+"""Plain players for stems, which work in an exported page as well, and a mix of stems by gains."""
 
 import base64
 import html
-import io
 from collections.abc import Mapping
 
 import numpy as np
-import soundfile
 
 from sepnb.errors import SepnbError
+from sepnb.listening.encoding import Encoded, Systems, best_bit_rate, flac_bytes, mp3_bytes
 
 # A hosted notebook refuses messages of some tens of megabytes, and a page that holds them opens slowly.
 LARGEST_PLAYER_BYTES = 20_000_000
-
-
-def flac_bytes(audio: np.ndarray, rate: int) -> bytes:
-    """Audio (channels, samples) as a 16-bit FLAC file: lossless, about half of WAV, and every browser plays it.
-
-    Raises SepnbError where it is too large for a notebook.
-    """
-    file = io.BytesIO()
-    soundfile.write(file, np.clip(audio, -1.0, 1.0).T, rate, format="FLAC", subtype="PCM_16")
-    size = len(file.getbuffer())
-    if size > LARGEST_PLAYER_BYTES:
-        raise SepnbError(
-            f"{audio.shape[-1] / rate:.0f} seconds make a player of {size / 1e6:.0f} MB, more than a notebook "
-            f"takes ({LARGEST_PLAYER_BYTES / 1e6:.0f} MB): pick an excerpt"
-        )
-    return file.getvalue()
+# What stands in for a mixer is stored with the notebook, and mostly never heard: it has to be small.
+LARGEST_PAGE_BYTES = 3_000_000
+PAGE_BIT_RATES = (128, 96, 64)  # kbit/s in stereo
 
 
 def players(stems: Mapping[str, np.ndarray], rate: int) -> "IPython.display.HTML":  # noqa: F821
-    """A plain player for each stem (channels, samples), one below the other; they work in an exported page as well."""
+    """A plain player for each stem (channels, samples), one below the other; they work in an exported page as well.
+
+    Raises SepnbError where a stem is too large for a notebook.
+    """
     from IPython.display import HTML
 
-    rows = [
-        f"<tr><td style='text-align:left'>{html.escape(name)}</td><td><audio controls preload='metadata' "
-        f"aria-label='{html.escape(name)}' src='data:audio/flac;base64,"
-        f"{base64.b64encode(flac_bytes(audio, rate)).decode()}'></audio></td></tr>"
-        for name, audio in stems.items()
-    ]
+    rows = []
+    for name, audio in stems.items():
+        flac = flac_bytes(audio, rate)
+        if len(flac) > LARGEST_PLAYER_BYTES:
+            raise SepnbError(
+                f"{audio.shape[-1] / rate:.0f} seconds make a player of {len(flac) / 1e6:.0f} MB, more than a notebook "
+                f"takes ({LARGEST_PLAYER_BYTES / 1e6:.0f} MB): pick an excerpt"
+            )
+        rows.append(_row(html.escape(name), [_player(name, "audio/flac", flac)]))
     return HTML(f"<table>{''.join(rows)}</table>")
+
+
+def page_players(systems: Systems, rate: int, encoded: Encoded | None = None, largest: int = LARGEST_PAGE_BYTES) -> str:
+    """HTML with a plain player for each stem of each system, of at most `largest` bytes in all.
+
+    systems: {system: {stem: audio (channels, samples)}}. What is `encoded` already is taken as it is where that is
+    small enough, or else made MP3. What would be larger even so, or has more channels than MP3, becomes a sentence.
+    """
+    sounds = [audio for stems in systems.values() for audio in stems.values()]
+    shape, seconds = sounds[0].shape, sounds[0].shape[-1] / rate
+    room = largest * 3 // 4 - 500 * len(sounds)  # a page holds bytes as base64, four letters for three, and its tags
+    there = {}
+    if encoded is not None and encoded.size <= room:
+        there = {(sound.system, sound.stem): (sound.mime, sound.data) for sound in encoded.sounds}
+    elif kbits := best_bit_rate(shape, rate, len(sounds), room, PAGE_BIT_RATES):
+        for system, stems in systems.items():
+            for stem, audio in stems.items():
+                there[system, stem] = ("audio/mpeg", mp3_bytes(audio, rate, kbits))
+    else:
+        return (
+            f"<p>{len(sounds)} sounds of {seconds:.0f} s are too much for this page: open the notebook and run this "
+            "cell to hear them.</p>"
+        )
+    rows = [_row("", [html.escape(name) for name in systems])] if len(systems) > 1 else []
+    for stem in dict.fromkeys(stem for stems in systems.values() for stem in stems):
+        cells = [_player(f"{stem}, {system}", *there.get((system, stem), ("", b""))) for system in systems]
+        rows.append(_row(html.escape(stem), cells))
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"<tr><th style='text-align:left'>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _player(name: str, mime: str, data: bytes) -> str:
+    if not data:
+        return ""
+    code = base64.b64encode(data).decode()
+    return (
+        f"<audio controls preload='metadata' aria-label='{html.escape(name)}' src='data:{mime};base64,{code}'></audio>"
+    )
 
 
 def mix(stems: Mapping[str, np.ndarray], gains_db: Mapping[str, float]) -> np.ndarray:
@@ -54,22 +87,3 @@ def mix(stems: Mapping[str, np.ndarray], gains_db: Mapping[str, float]) -> np.nd
         raise SepnbError(f"no stem {', '.join(unknown)} to set a gain for; there are {', '.join(stems)}")
     total = sum(audio * np.float32(10 ** (gains_db.get(name, 0.0) / 20)) for name, audio in stems.items())
     return total / max(1.0, float(np.abs(total).max()))
-
-
-def fader_mixer(stems: Mapping[str, np.ndarray], rate: int) -> "ipywidgets.VBox":  # noqa: F821
-    """A fader for each stem, in dB, and a player of their mix that follows when a fader is let go."""
-    import ipywidgets as widgets
-
-    faders = {
-        name: widgets.FloatSlider(0.0, min=-40, max=12, step=1, description=name, continuous_update=False)
-        for name in stems
-    }
-    player = widgets.Audio(value=b"", format="flac", autoplay=False, loop=False)
-
-    def play_mix(*_: object) -> None:
-        player.value = flac_bytes(mix(stems, {name: fader.value for name, fader in faders.items()}), rate)
-
-    for fader in faders.values():
-        fader.observe(play_mix, names="value")
-    play_mix()
-    return widgets.VBox([*faders.values(), player])

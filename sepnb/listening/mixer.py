@@ -1,0 +1,188 @@
+"""StemMixer: a mixer in the notebook for the stems of one or several systems, which Python reads and sets.
+
+The browser does the mixing (static/mixer.js), so that everything stays in step and nothing waits for Python. What the
+two share is a handful of small traits; the sounds travel once, in pieces, when a browser asks for them.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+
+from sepnb.listening.encoding import checked, encode, mixer_config
+from sepnb.listening.players import mix, page_players
+
+STATIC = Path(__file__).parent / "static"
+PIECE = 1_000_000  # bytes of one message: well below what any notebook's server takes
+LOWEST, HIGHEST = -40.0, 12.0  # dB, the ends of a fader; -inf is off
+SHORTEST_LOOP = 0.05  # s
+
+
+def _joined(*names: str) -> str:
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+def _shared(trait: traitlets.TraitType, **options: object) -> traitlets.TraitType:
+    """A trait of the state. What the browser sent is not sent back: an old echo would turn back a fader in motion."""
+    return trait.tag(sync=True, echo_update=False, **options)
+
+
+def _gains_to_json(gains: Mapping[str, float], _: object) -> dict[str, float | None]:
+    return {stem: gain if math.isfinite(gain) else None for stem, gain in gains.items()}  # JSON has no infinity
+
+
+def _gains_from_json(gains: Mapping[str, float | None], _: object) -> dict[str, float]:
+    return {stem: -math.inf if gain is None else gain for stem, gain in gains.items()}
+
+
+class StemMixer(anywidget.AnyWidget):
+    """Hear stems together: play, loop, faders, mute, solo, and at the same place another system.
+
+    systems: {stem: audio} or {system: {stem: audio}}, audio float (channels, samples) of one shape, at `rate` Hz.
+    reference: the system to whose levels `match_levels` brings the others (None: the first).
+    blind: show nothing but the systems' buttons. strip: with the spectrogram of what is heard.
+
+    Everything that can be set by hand can be read and set from Python: `position` (s), `playing`, `volume` (0 to 1),
+    `gains` ({stem: dB}, -40 to 12, -inf for off; a stem that is not named has 0), `muted` and `soloed` (lists of
+    stems), `system`, `loop` ((start, end) in s, or None), `match_levels`. `ready` and `problem` say how the browser
+    fares. Bad values raise TraitError. Where no notebook runs (an exported page), plain players take its place.
+
+    Raises SepnbError for stems that do not fit together, and for more sound than a notebook or browser takes.
+    """
+
+    _esm = _joined("mixer.js", "mixer_anywidget.js")
+    _css = _joined("mixer.css")
+
+    config = traitlets.Dict(read_only=True).tag(sync=True)
+    position = _shared(traitlets.Float(0.0))
+    playing = _shared(traitlets.Bool(False))
+    volume = _shared(traitlets.Float(1.0, min=0.0, max=1.0))
+    gains = _shared(traitlets.Dict(), to_json=_gains_to_json, from_json=_gains_from_json)
+    muted = _shared(traitlets.List(traitlets.Unicode()))
+    soloed = _shared(traitlets.List(traitlets.Unicode()))
+    system = _shared(traitlets.Unicode())
+    loop = _shared(traitlets.List(traitlets.Float(), allow_none=True, default_value=None))
+    match_levels = _shared(traitlets.Bool(False))
+    ready = _shared(traitlets.Bool(False))
+    problem = _shared(traitlets.Unicode(""))
+
+    def __init__(
+        self,
+        systems: Mapping[str, Mapping[str, np.ndarray]] | Mapping[str, np.ndarray],
+        rate: int,
+        *,
+        reference: str | None = None,
+        blind: bool = False,
+        strip: bool = True,
+        **state: object,
+    ):
+        self._systems = checked(systems, rate)
+        self._encoded = encode(self._systems, rate, progress=True)
+        config = mixer_config(self._systems, rate, self._encoded, reference=reference, blind=blind, strip=strip)
+        self._rate, self._blind = rate, blind
+        self._matches = {system["name"]: system["match_db"] for system in config["systems"]}
+        self._stems = [stem["name"] for stem in config["stems"]]
+        self.set_trait("config", config)
+        super().__init__(**{"system": next(iter(self._systems)), **state})
+        self.on_msg(self._answer)
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.config["samples"] / self._rate
+
+    def gains_db(self) -> dict[str, float]:
+        """The gain in dB with which each stem of the system is heard, as `mix` takes it: -inf where it is not."""
+        return {stem: self._gain_db(stem) for stem in self._systems[self.system]}
+
+    def mixdown(self) -> np.ndarray:
+        """The mix as it is set, without the volume: audio (channels, samples), lowered where it would clip."""
+        return mix(self._systems[self.system], self.gains_db())
+
+    def _gain_db(self, stem: str) -> float:
+        if stem in self.muted or (self.soloed and stem not in self.soloed):
+            return -math.inf
+        return self.gains.get(stem, 0.0) + (self._matches[self.system][stem] if self.match_levels else 0.0)
+
+    # --- what may be set
+
+    @traitlets.validate("position")
+    def _check_position(self, proposal: dict) -> float:
+        return self._within(proposal["value"], "position")
+
+    @traitlets.validate("gains")
+    def _check_gains(self, proposal: dict) -> dict[str, float]:
+        gains = {stem: self._fader(stem, gain) for stem, gain in proposal["value"].items()}
+        self._check_stems(list(gains))
+        return gains
+
+    @traitlets.validate("muted", "soloed")
+    def _check_names(self, proposal: dict) -> list[str]:
+        self._check_stems(proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("system")
+    def _check_system(self, proposal: dict) -> str:
+        if proposal["value"] not in self._systems:
+            raise traitlets.TraitError(f"no system {proposal['value']!r}; there are {', '.join(self._systems)}")
+        return proposal["value"]
+
+    @traitlets.validate("loop")
+    def _check_loop(self, proposal: dict) -> list[float] | None:
+        loop = proposal["value"]
+        if loop is None:
+            return None
+        if len(loop) != 2 or not loop[1] - loop[0] >= SHORTEST_LOOP - 1e-6:
+            raise traitlets.TraitError(f"a loop is (start, end) in seconds, {SHORTEST_LOOP} s long or more, not {loop}")
+        return [self._within(at, "loop") for at in loop]
+
+    def _within(self, seconds: float, name: str) -> float:
+        if not 0 <= seconds <= self.duration + 1e-6:
+            raise traitlets.TraitError(f"{name}: {seconds} s is not between 0 and {self.duration:.2f} s")
+        return min(seconds, self.duration)
+
+    def _fader(self, stem: str, gain: object) -> float:
+        if not isinstance(gain, int | float | np.number) or not (LOWEST <= gain <= HIGHEST or gain == -math.inf):
+            raise traitlets.TraitError(
+                f"the gain of {stem!r} is {gain!r}: it must be from {LOWEST:.0f} to {HIGHEST:.0f} dB, or -inf for off"
+            )
+        return float(gain)
+
+    def _check_stems(self, names: list[str]) -> None:
+        unknown = [name for name in names if name not in self._stems]
+        if unknown:
+            raise traitlets.TraitError(f"no stem {', '.join(map(repr, unknown))}; there are {', '.join(self._stems)}")
+
+    # --- what a browser asks for
+
+    def _answer(self, _: object, message: dict, __: list) -> None:
+        """Send the sound that a browser wants, in pieces."""
+        if message.get("kind") != "want":
+            return
+        wanted = message.get("id")
+        data = next((sound.data for sound in self._encoded.sounds if sound.id == wanted), None)
+        if data is None:
+            self.send({"kind": "refused", "id": wanted, "why": "This mixer has changed: run the cell again."})
+            return
+        pieces = [data[begin : begin + PIECE] for begin in range(0, len(data), PIECE)]
+        for number, piece in enumerate(pieces):
+            self.send({"kind": "piece", "id": wanted, "number": number, "count": len(pieces)}, buffers=[piece])
+
+    # --- what is shown where no notebook runs
+
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict] | dict:
+        shown = super()._repr_mimebundle_(**options)
+        bundle = shown[0] if isinstance(shown, tuple) else shown
+        if bundle is not None:
+            bundle["text/html"] = self._page_players
+        return shown
+
+    @cached_property
+    def _page_players(self) -> str:
+        if self._blind:
+            return "<p>This listening test needs a running notebook: open it and run this cell.</p>"
+        return page_players(self._systems, self._rate, self._encoded)
