@@ -71,6 +71,8 @@ def _execute(path: Path, out: Path) -> Executed:
     client = NotebookClient(
         notebook,
         timeout=1800,
+        # Without it a page shows plain players in place of widgets, which need a notebook behind them.
+        store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},
         # Kernels warn that they talk in plain text; they do so on this machine alone, and signed.
         extra_arguments=["--IPKernelApp.log_level=ERROR"],

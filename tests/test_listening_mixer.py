@@ -129,8 +129,14 @@ def test_matched_levels_are_those_of_the_reference(mixer, systems):
 
 def test_a_system_may_lack_stems(systems):
     systems["pair"] = {"vocals": noise(7), "accompaniment": noise(8)}
-    mixer = StemMixer(systems, RATE, system="pair", gains={"accompaniment": -3, "drums": -9})
+    mixer = StemMixer(systems, RATE, system="pair", gains={"accompaniment": -3, "drums": -9}, match_levels=False)
     assert mixer.gains_db() == {"vocals": 0.0, "accompaniment": -3.0}
+
+
+def test_levels_are_matched_where_there_is_something_to_compare_and_nothing_to_hide(systems):
+    assert StemMixer(systems, RATE).match_levels
+    assert not StemMixer(systems["truth"], RATE).match_levels
+    assert not StemMixer(systems, RATE, blind=True).match_levels
 
 
 def test_mono_and_any_rate_will_do():

@@ -158,7 +158,7 @@ def mixer_config(
             for sound in encoded.sounds
         ],
         "scale": encoded.scale,
-        "note": encoded.note,
+        "note": encoded.note.split(",")[0] if blind else encoded.note,  # the format alone
         "blind": blind,
         "strip": strip,
     }

@@ -43,7 +43,8 @@ class StemMixer(anywidget.AnyWidget):
     """Hear stems together: play, loop, faders, mute, solo, and at the same place another system.
 
     systems: {stem: audio} or {system: {stem: audio}}, audio float (channels, samples) of one shape, at `rate` Hz.
-    reference: the system to whose levels `match_levels` brings the others (None: the first).
+    reference: the system to whose levels `match_levels` brings the others, stem by stem (None: the first). That is on
+    where there are several systems; turned off, each plays as it is.
     blind: show nothing but the systems' buttons. strip: with the spectrogram of what is heard.
 
     Everything that can be set by hand can be read and set from Python: `position` (s), `playing`, `volume` (0 to 1),
@@ -87,7 +88,9 @@ class StemMixer(anywidget.AnyWidget):
         self._matches = {system["name"]: system["match_db"] for system in config["systems"]}
         self._stems = [stem["name"] for stem in config["stems"]]
         self.set_trait("config", config)
-        super().__init__(**{"system": next(iter(self._systems)), **state})
+        # The louder of two systems is liked better, whatever it is. (In a blind test they are equally loud already.)
+        first = {"system": next(iter(self._systems)), "match_levels": len(self._systems) > 1 and not blind}
+        super().__init__(**{**first, **state})
         self.on_msg(self._answer)
 
     @property

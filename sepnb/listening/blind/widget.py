@@ -12,6 +12,7 @@ from sepnb.listening.blind.design import ABX, QUESTIONS, WORDS, Design, Trial
 from sepnb.listening.blind.items import REFERENCE
 
 MOVED, UNMOVED = "#0D6DCC", "#BBBBBB"  # handles of sliders: grey ones wait
+SOUND = "sound"
 OPEN = "Reference"  # what the true stem is called where it may be known
 
 
@@ -177,12 +178,12 @@ def _slider(label: str, question: str) -> widgets.IntSlider:
 
 def _mixer(trial: Trial, kind: str, volume: float) -> widgets.DOMWidget:
     """A player of a trial's sounds under their labels; labels and sounds are all that goes to the browser."""
-    from sepnb.listening.blind.hidden import HiddenMixer
+    from sepnb.listening.mixer import StemMixer
 
-    sounds = {label: trial.item.sounds[condition] for label, condition in trial.labels.items()}
+    sounds = {label: {SOUND: trial.item.sounds[condition]} for label, condition in trial.labels.items()}
     if kind != ABX:
-        sounds = {OPEN: trial.item.sounds[REFERENCE], **sounds}
-    return HiddenMixer(sounds, trial.item.rate, volume)
+        sounds = {OPEN: {SOUND: trial.item.sounds[REFERENCE]}, **sounds}
+    return StemMixer(sounds, trial.item.rate, blind=True, strip=False, volume=volume)
 
 
 def _heading(text: str) -> str:
