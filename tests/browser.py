@@ -192,3 +192,25 @@ def lag(recording: np.ndarray, sound: np.ndarray) -> int:
     size = 2 ** int(np.ceil(np.log2(len(sound) + len(recording))))
     cross = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(recording, size))
     return int(np.argmax(np.fft.irfft(cross / (np.abs(cross) + 1e-9), size)))
+
+
+def places(recordings: np.ndarray, sounds: np.ndarray, reach: int = 2000) -> list[int]:
+    """The sample of each sound (sounds, samples) at which its recording begins, for music, which repeats itself.
+
+    The place that suits all together is found first; each sound's own is then looked for within `reach` samples of it.
+    """
+    likeness = [_likeness(*pair) for pair in zip(recordings, sounds, strict=True)]
+    common = int(np.argmax(np.sum(likeness, axis=0)))
+    first = max(common - reach, 0)
+    return [first + int(np.argmax(one[first : common + reach + 1])) for one in likeness]
+
+
+def _likeness(recording: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """Normalised correlation of a recording with the stretch of a sound that begins at each of its samples."""
+    recording, sound = recording.astype(np.float64), sound.astype(np.float64)
+    size = 2 ** int(np.ceil(np.log2(len(sound) + len(recording))))
+    cross = np.fft.irfft(np.fft.rfft(sound, size) * np.conj(np.fft.rfft(recording, size)), size)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(sound))])
+    count = len(sound) - len(recording) + 1
+    heard = energy[len(recording) :][:count] - energy[:count]
+    return cross[:count] / np.sqrt(np.maximum(heard, 1e-9) * np.square(recording).sum())

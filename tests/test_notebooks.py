@@ -8,7 +8,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from browser import browser, page  # noqa: F401
 from conftest import REPOSITORY
+from live_lab import Lab, check_mixer, placed, run_all
 
 from sepnb.course import BUDGETS, run_course
 from sepnb.store import Store
@@ -48,7 +50,9 @@ ANSWERS = {
         ),
     ],
     "05_interactive_listening": [
-        ("10 * np.log10((difference ** 2).sum() / (song.mixture() ** 2).sum())", "0.0"),
+        ("10 * np.log10((difference ** 2).sum() / (mixture ** 2).sum())", "0.0"),
+        ("10", "9"),
+        ("440 / 2 ** (1 / 6)", "440 * 2 ** (1 / 6)"),
     ],
 }
 
@@ -155,6 +159,24 @@ def test_the_network_learns_more_than_the_trivial_baseline(course):
     assert table.loc["toy U-Net", "SDRi"] == pytest.approx(mean["toy U-Net"] - mean["mixture"], abs=1)
     for suffix in ("md", "tex"):
         assert "toy U-Net" in (course[0] / "figures" / f"scores_table.{suffix}").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_mixer_has_plain_players(course):
+    """A page has no notebook behind it: each mixer leaves players of its sounds in it, and a picture of the equaliser."""
+    text = (course[0] / "build" / "05_interactive_listening.html").read_text(encoding="utf-8")
+    assert text.count("<audio") > 20
+    assert "application/vnd.jupyter.widget-view+json" not in text
+
+
+def test_the_mixer_plays_in_a_live_jupyterlab(course, browser, tmp_path):  # noqa: F811
+    """Notebook 05 run by a real browser: its mixer plays in sync, obeys keys, and Python knows where it stands."""
+    lab = Lab(tmp_path, {"SEPNB_PROFILE": "demo", "SEPNB_HOME": str(course[0])})
+    try:
+        with page(browser, 1280, 900) as tab:
+            run_all(tab, lab, placed(lab.folder, REPOSITORY / "notebooks" / "05_interactive_listening.ipynb"))
+            check_mixer(tab, lab)
+    finally:
+        lab.close()
 
 
 def test_data_preparation_on_real_songs(real, tmp_path, monkeypatch):
