@@ -1,11 +1,14 @@
 # Every target sets itself up: the first run makes .venv from constraints.txt, later runs find it ready.
-.PHONY: course test bench lint notebooks clean
+.PHONY: course demo test bench lint notebooks clean
 
 READY := .venv/.ready
 RUN := .venv/bin/python
 
 course: $(READY)
 	$(RUN) -m sepnb.cli course
+
+demo: $(READY)
+	$(RUN) -m sepnb.cli demo
 
 # Two processes, a file of tests at a time, with one thread each: networks of two threads would wait for each other.
 test: $(READY)

@@ -315,6 +315,25 @@ def evaluate(
         raise SepnbError(f"{len(left_out)} left out, see {out / 'left_out.json'}; the other scores are in {out}")
 
 
+@app.command()
+def demo(
+    host: Annotated[str, typer.Option(help="address to serve on; 0.0.0.0 lets the network in")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 7860,
+    share: Annotated[bool, typer.Option("--share", help="a public link for a week, through Gradio's servers")] = False,
+    password: Annotated[
+        str | None, typer.Option(help="asked of every visitor; auto makes one, as --share does without any")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="name (sepnb models) to offer; repeat. Those on this machine without any")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one")] = Device.auto,
+) -> None:
+    """Serve a web page: upload a song, take it apart, listen, change it, take it home."""
+    from sepnb.webdemo.command import serve_demo
+
+    serve_demo(host, port, share, password, model, device.value)
+
+
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
     """Warnings as lines of their own, without the place in the code that gave them."""

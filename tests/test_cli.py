@@ -26,7 +26,7 @@ from sepnb.training.ladder import Rung
 
 # Processes that train together on one machine: a thread each, and talk to each other without a network.
 TOGETHER = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-COMMANDS = ["course", "band", "download", "prepare", "train", "probe", "separate", "evaluate", "models"]
+COMMANDS = ["course", "band", "download", "prepare", "train", "probe", "separate", "evaluate", "models", "demo"]
 runner = CliRunner()
 
 

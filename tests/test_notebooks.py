@@ -162,7 +162,7 @@ def test_the_network_learns_more_than_the_trivial_baseline(course):
 
 
 def test_the_page_of_the_mixer_has_plain_players(course):
-    """A page has no notebook behind it: each mixer leaves players of its sounds in it, and a picture of the equaliser."""
+    """A page has no notebook behind it: each mixer leaves players of its sounds in it."""
     text = (course[0] / "build" / "05_interactive_listening.html").read_text(encoding="utf-8")
     assert text.count("<audio") > 20
     assert "application/vnd.jupyter.widget-view+json" not in text

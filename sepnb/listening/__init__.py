@@ -20,6 +20,7 @@ _HOME_OF = {
     "match_loudness": "loudness",
     "match_spectrum": "equalizer_fit",
     "practice": "presets",
+    "read_upload": "uploads",
     "shift_pitch": "pitch",
     "shift_stems": "pitch",
     "stretch_stems": "pitch",

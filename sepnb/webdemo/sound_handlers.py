@@ -1,0 +1,182 @@
+"""Pitch and equaliser on the page: the steps, and what their buttons call."""
+
+import html
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from sepnb.errors import SepnbError
+from sepnb.listening.equalizer import Band, Equalizer
+from sepnb.listening.pictures import DRAWING
+from sepnb.webdemo import pieces
+from sepnb.webdemo.handlers import Handlers, in_sentences
+from sepnb.webdemo.studio import MOST_SEMITONES, Studio, Take, curve_names
+from sepnb.webdemo.visitors import Visitors
+
+HEADS = ["kind", "frequency (Hz)", "gain (dB)", "q"]
+MOST_BANDS = 12
+NO_BANDS: list[list[Any]] = []
+
+
+@dataclass(frozen=True)
+class SoundSteps:
+    """The elements of the steps; `choices` are those that follow the stems of a take."""
+
+    semitones: gr.Slider
+    shift: gr.Button
+    stem: gr.Dropdown
+    target: gr.Dropdown
+    fit: gr.Button
+    bands: gr.Dataframe
+    response: gr.HTML
+    apply: gr.Button
+    undo: gr.Button
+
+    @property
+    def choices(self) -> list[gr.components.Component]:
+        return [self.stem, self.target, self.bands, self.response, self.semitones]
+
+
+def sound_steps(studio: Studio) -> SoundSteps:
+    """Draw the steps into the page that is being built."""
+    gr.HTML(
+        pieces.step(6, "Shift the pitch", "In semitones; the drums stay as they are, and so does the tempo."),
+        padding=False,
+    )
+    with gr.Row(equal_height=True):
+        semitones = gr.Slider(
+            -MOST_SEMITONES, MOST_SEMITONES, 0, step=1, label="Semitones", scale=3, elem_id="semitones"
+        )
+        shift = gr.Button("Shift", scale=1, elem_id="shift")
+    gr.HTML(
+        pieces.step(7, "Equalise a stem", "Bands are fitted to a target; edit them as you like, then apply."),
+        padding=False,
+    )
+    with gr.Row(equal_height=True):
+        stem = gr.Dropdown([], label="Stem", elem_id="eq-stem")
+        target = gr.Dropdown(curve_names(), label="Should sound like", elem_id="eq-target")
+        fit = gr.Button("Find the bands", elem_id="eq-fit")
+    bands = gr.Dataframe(
+        NO_BANDS, headers=HEADS, datatype=["str", "number", "number", "number"], interactive=True, label="Bands",
+        row_count=0, column_count=len(HEADS), elem_id="eq-bands", type="array",
+    )  # fmt: skip
+    response = gr.HTML("", elem_id="eq-picture")
+    with gr.Row():
+        apply = gr.Button("Apply", elem_id="eq-apply")
+        undo = gr.Button("Undo all changes", elem_id="undo")
+    return SoundSteps(semitones, shift, stem, target, fit, bands, response, apply, undo)
+
+
+class SoundHandlers:
+    """The events of pitch and equaliser."""
+
+    def __init__(self, studio: Studio, visitors: Visitors, shows: Handlers):
+        self.studio, self.visitors, self._shows = studio, visitors, shows
+
+    def wire(self, steps: SoundSteps, shown: list[gr.components.Component], light: dict[str, Any]) -> None:
+        """Connect the buttons; `shown` are the page's elements that show a take."""
+        status = shown[0]
+        common = {"show_progress_on": status, **light}
+        steps.stem.change(
+            self.targets, steps.stem, steps.target, queue=False, show_progress="hidden", api_visibility="private"
+        )
+        steps.fit.click(
+            self.fit, [steps.stem, steps.target], [steps.bands, steps.response],
+            show_progress_on=steps.response, api_name="fit", **light,
+        )  # fmt: skip
+        steps.shift.click(self.shift, steps.semitones, shown, api_name="shift", **common)
+        steps.apply.click(
+            self.equalise, [steps.stem, steps.bands], [*shown, steps.response], api_name="equalise", **common
+        )
+        steps.undo.click(self.undo, None, [*shown, steps.semitones], api_name="undo", **common)
+
+    def targets(self, stem: str | None, request: gr.Request) -> Any:
+        """What a stem can be matched to: the curves, and the other stems."""
+        with self.visitors.working(request.session_hash) as visitor:
+            names = list(visitor.made.stems) if visitor.made is not None else []
+        return gr.update(choices=[*curve_names(), *(name for name in names if name != stem)], value=curve_names()[0])
+
+    @in_sentences
+    def fit(self, stem: str | None, target: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Fit bands, and show them."""
+        with self.visitors.working(request.session_hash) as visitor:
+            match = self.studio.fit(visitor, stem, target)
+            said = f"{stem} was {match.before_db:.1f} dB from {target}; with these bands it is {match.after_db:.1f} dB."
+            take = self.studio.take(visitor)
+            picture = self._drawn(take, str(stem), match, said)
+        return rows_of(match.equalizer), picture
+
+    @in_sentences
+    def shift(self, semitones: float, request: gr.Request) -> tuple[Any, ...]:
+        """Shift, keeping the equalisers."""
+        with self.visitors.working(request.session_hash) as visitor:
+            before = self.studio.take(visitor)
+            take = self.studio.change(visitor, semitones, before.equalizers)
+            return self._shows.shown(visitor, take)
+
+    @in_sentences
+    def equalise(self, stem: str | None, rows: object, request: gr.Request) -> tuple[Any, ...]:
+        """Put a stem through the bands of the table, keeping pitch and other stems' equalisers."""
+        equalizer = bands_of(rows)
+        with self.visitors.working(request.session_hash) as visitor:
+            before = self.studio.take(visitor)
+            take = self.studio.change(visitor, before.semitones, {**before.equalizers, str(stem): equalizer})
+            said = f"{stem} through {len(equalizer.bands)} bands; they are heard in “changed”."
+            return (*self._shows.shown(visitor, take), pieces.sentence(said))
+
+    @in_sentences
+    def undo(self, request: gr.Request) -> tuple[Any, ...]:
+        """Back to the stems as separated."""
+        with self.visitors.working(request.session_hash) as visitor:
+            return (*self._shows.shown(visitor, self.studio.change(visitor, 0, {})), 0)
+
+    def _drawn(self, take: Take, stem: str, match: Any, said: str) -> str:
+        from matplotlib.figure import Figure
+
+        from sepnb.figures import print_style
+        from sepnb.figures.plots_equalizer import equalizer_response, spectrum_match
+
+        path = take.folder / f"equalizer-{secrets.token_hex(4)}.png"  # another name, or a browser shows an older one
+        with DRAWING, print_style():
+            figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+            spectra, curve = figure.subplots(1, 2)
+            spectrum_match(match.centres, match.source, match.filtered, match.target, stem, spectra, match.counted)
+            frequencies = np.geomspace(20, 0.49 * take.rate, 400)
+            response = match.equalizer.response_db(frequencies, take.rate)
+            equalizer_response(frequencies, response, [band.frequency for band in match.equalizer.bands], curve)
+            figure.savefig(path, dpi=160)
+        return f"<p>{html.escape(said)}</p>{pieces.picture(path, said)}"
+
+
+def rows_of(equalizer: Equalizer) -> list[list[Any]]:
+    """Bands as rows of the table."""
+    return [[band.kind, round(band.frequency, 1), round(band.gain, 2), round(band.q, 3)] for band in equalizer.bands]
+
+
+def bands_of(rows: object) -> Equalizer:
+    """Rows of the table, as a page sends them, as an equaliser; empty rows do not count.
+
+    Raises SepnbError for what is no band, with its row.
+    """
+    if not isinstance(rows, list) or len(rows) > 4 * MOST_BANDS:
+        raise SepnbError("the bands could not be read: reload the page")
+    bands = []
+    for place, row in enumerate(rows, start=1):
+        if not isinstance(row, (list, tuple)) or len(row) != len(HEADS):
+            raise SepnbError(f"row {place} of the bands needs {', '.join(HEADS)}")
+        if all(cell in ("", None) for cell in row):
+            continue
+        try:
+            frequency, gain, q = (float(cell) for cell in row[1:])
+        except (TypeError, ValueError):
+            raise SepnbError(f"row {place} of the bands: frequency, gain and q must be numbers") from None
+        if not all(map(math.isfinite, (frequency, gain, q))):
+            raise SepnbError(f"row {place} of the bands: frequency, gain and q must be numbers")
+        bands.append(Band(str(row[0]), frequency, gain, q))
+    if len(bands) > MOST_BANDS:
+        raise SepnbError(f"{len(bands)} bands are more than the {MOST_BANDS} that are taken: remove some")
+    return Equalizer(tuple(bands))

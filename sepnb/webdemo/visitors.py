@@ -1,0 +1,186 @@
+"""Visitors and their folders: a folder each, with a name that cannot be guessed, gone some time after the visitor."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from sepnb.errors import SepnbError
+from sepnb.webdemo.limits import DemoLimits
+
+LOCK = "server.lock"
+
+
+@dataclass
+class Visitor:
+    """One open page: its folder, when it was last heard of, and what it has made."""
+
+    folder: Path
+    touched: float
+    busy: int = 0
+    left: bool = False  # the page was closed
+    stop: threading.Event = field(default_factory=threading.Event)
+    made: Any = None  # what the demo keeps of the last separation
+    turn: threading.Lock = field(default_factory=threading.Lock)  # one job of a visitor at a time
+
+
+class Visitors:
+    """All visitors of one server, in a folder of its own that is removed with it.
+
+    `root` is the server's folder, made new under `base` (the system's temporary folder without it); folders of servers
+    that no longer run are removed first.
+    """
+
+    def __init__(self, limits: DemoLimits, base: Path | str | None = None, clock: Callable[[], float] = time.monotonic):
+        self.limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._visitors: dict[str, Visitor] = {}
+        base = _own_base(Path(base) if base is not None else None)
+        with FileLock(base / "starting.lock"):  # or a server that starts would sweep away one that just has
+            _remove_stale(base)
+            self.root = base / f"run-{secrets.token_hex(8)}"
+            self.root.mkdir(mode=0o700)
+            self._held = FileLock(self.root / LOCK)
+            self._held.acquire(timeout=0)
+        self.uploads = self.root / "uploads"  # where Gradio puts what is uploaded
+        self.songs = self.root / "songs"
+        self.rooms = self.root / "visitors"
+        for folder in (self.uploads, self.songs, self.rooms):
+            folder.mkdir()
+        self._closed = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep_often, daemon=True, name="sepnb-demo-sweeper")
+        self._sweeper.start()
+
+    @contextmanager
+    def working(self, key: str | None) -> Iterator[Visitor]:
+        """The visitor with a page's `key`, new where it has not been seen; not removed while the block runs.
+
+        Raises SepnbError where the key is none, the same visitor has a job running, or the disk is full.
+        """
+        if not key or not isinstance(key, str) or len(key) > 200:
+            raise SepnbError("this works from the demo's page: open it in a browser")
+        with self._lock:
+            visitor = self._visitors.get(key)
+            if visitor is None:
+                visitor = Visitor(self.rooms / secrets.token_urlsafe(24), self._clock())
+                visitor.folder.mkdir(mode=0o700)
+                self._visitors[key] = visitor
+            visitor.touched = self._clock()
+            visitor.busy += 1
+        try:
+            if not visitor.turn.acquire(blocking=False):
+                raise SepnbError("you have something running already: wait for it, or stop it")
+            try:
+                yield visitor
+            finally:
+                visitor.turn.release()
+        finally:
+            with self._lock:
+                visitor.busy -= 1
+                if not visitor.left:
+                    visitor.touched = self._clock()
+
+    def stop(self, key: str | None) -> bool:
+        """Ask the job of a visitor to stop at its next block; whether there was one."""
+        visitor = self._visitors.get(key or "")
+        if visitor is None or not visitor.busy:
+            return False
+        visitor.stop.set()
+        return True
+
+    def leave(self, key: str | None) -> None:
+        """The page was closed: stop what runs; the folder goes now, or with the next sweep after the job."""
+        self.stop(key)
+        visitor = self._visitors.get(key or "")
+        if visitor is not None:
+            visitor.left, visitor.touched = True, -float("inf")
+        self.sweep()
+
+    def check_room(self) -> None:
+        """Raise SepnbError where visitors' files have filled what the demo may use of the disk."""
+        if self.used() > self.limits.disk_bytes:
+            self.sweep()
+            if self.used() > self.limits.disk_bytes:
+                raise SepnbError("the demo's disk space is used up: come back in half an hour")
+
+    def used(self) -> int:
+        """Bytes of all files under the root."""
+        total = 0
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                with contextlib.suppress(OSError):  # removed meanwhile
+                    total += (Path(folder) / name).stat().st_size
+        return total
+
+    def sweep(self) -> None:
+        """Remove the folders of visitors who have gone, and uploads nobody came back for."""
+        now = self._clock()
+        with self._lock:
+            gone = [
+                key
+                for key, visitor in self._visitors.items()
+                if not visitor.busy and now - visitor.touched > self.limits.keep_seconds
+            ]
+            folders = [self._visitors.pop(key).folder for key in gone]
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        for upload in self.uploads.iterdir():
+            with contextlib.suppress(OSError):
+                if time.time() - _last_change(upload) > self.limits.upload_seconds:
+                    shutil.rmtree(upload, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove everything; nothing works afterwards."""
+        self._closed.set()
+        for visitor in list(self._visitors.values()):
+            visitor.stop.set()
+        self._held.release()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _sweep_often(self) -> None:
+        while not self._closed.wait(self.limits.sweep_seconds):
+            with contextlib.suppress(OSError):
+                self.sweep()
+
+
+def _own_base(base: Path | None) -> Path:
+    """The folder that servers' folders lie in: the caller's, or one in the temporary folder that is ours alone."""
+    if base is not None:
+        base.mkdir(parents=True, exist_ok=True)
+        return base.resolve()
+    mine = os.getuid() if hasattr(os, "getuid") else 0
+    base = Path(tempfile.gettempdir()) / f"sepnb-demo-{mine}"
+    with contextlib.suppress(FileExistsError):
+        base.mkdir(mode=0o700)
+    found = base.lstat()
+    # On a shared machine somebody else may have put a folder or a link under this name.
+    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != mine):
+        base = Path(tempfile.mkdtemp(prefix="sepnb-demo-"))
+    return base.resolve()
+
+
+def _remove_stale(base: Path) -> None:
+    """Remove folders of servers that no longer run: their lock can be had."""
+    for folder in base.glob("run-*"):
+        try:
+            with FileLock(folder / LOCK, timeout=0):
+                pass
+        except (Timeout, OSError):
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_change(folder: Path) -> float:
+    return max([folder.stat().st_mtime, *(path.stat().st_mtime for path in folder.rglob("*"))])

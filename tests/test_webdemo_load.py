@@ -1,0 +1,18 @@
+"""Twenty visitors in a queue: none is lost, each gets its own result, memory is bounded, nothing is left behind."""
+
+import pytest
+
+pytest.importorskip("gradio", reason="no gradio: pip install 'gradio>=6'")
+
+from benchmarks.demo_load import VISITORS, run
+
+
+def test_twenty_visitors_are_served_each_with_its_own(tmp_path):
+    load = run(tmp_path)
+    assert [outcome.problem for outcome in load.outcomes] == [""] * VISITORS
+    places = [outcome.places[0] for outcome in load.outcomes if outcome.places]
+    assert len(places) == VISITORS  # everyone was told where it stands
+    assert max(places) >= VISITORS // 3  # and there was a queue
+    assert load.peak_mb < 2500  # PyTorch, a network and two jobs; twenty at once would need more
+    assert load.left == 0
+    assert not load.root_left
