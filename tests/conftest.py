@@ -28,4 +28,5 @@ def root(tmp_path: Path) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first: of two processes, neither is left with it at the end while the other idles."""
-    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+    first = ("test_notebooks.py", "test_browser_demo.py", "test_webdemo_load.py", "test_browser_mixer.py")
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
