@@ -60,7 +60,7 @@ def _auto_eq(songs: dict[str, dict[str, np.ndarray]], rate: int = 44100) -> list
                         "stem": stem,
                         "from": name,
                         "to": label,
-                        "bands": int(match.counted.sum()),
+                        "third octaves": int(match.counted.sum()),
                         "before dB": match.before_db,
                         "after dB": match.after_db,
                         "ratio": match.after_db / match.before_db,

@@ -1,7 +1,7 @@
 """Pitch and tempo of audio, each changed without the other, with length, beginning and tuning kept.
 
 The stretching is Signalsmith Stretch (MIT, https://signalsmith-audio.co.uk/code/stretch/) through python-stretch. Its
-own transposition moves the peaks of a spectrum by bins and leaves low tones up to 30 cents out of tune, while its
+own transposition moves the peaks of a spectrum by bins and leaves low tones tens of cents out of tune, while its
 stretching keeps frequencies to a hundredth of a cent. So a shift is a stretch here, resampled back to the length that
 the audio had, as a tape that is played faster: in tune by construction.
 """
