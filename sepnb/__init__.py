@@ -3,7 +3,7 @@
 The names below are what the notebooks use. They load on first use, so `import sepnb` is fast and needs no torch.
 """
 
-import importlib
+from sepnb.faces import on_first_use
 
 __version__ = "0.1.0"
 
@@ -27,14 +27,4 @@ _MODULES = {"audio", "evaluation", "figures", "listening", "metrics", "probing",
 
 __all__ = sorted([*_HOME_OF, *_MODULES])
 
-
-def __getattr__(name: str) -> object:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"sepnb.{_HOME_OF[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"sepnb.{name}")
-    raise AttributeError(f"module 'sepnb' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = on_first_use(__name__, _HOME_OF, _MODULES)

@@ -47,6 +47,7 @@ LAYERS = {
     "sepnb.files": 0,
     "sepnb.processes": 0,
     "sepnb.errors": 0,
+    "sepnb.faces": 0,
 }
 # The faces name what lies above them, and load it when asked.
 FACES = {"sepnb", "sepnb.figures"}

@@ -3,7 +3,7 @@
 The names below load on first use, so importing this package needs no matplotlib and changes no setting.
 """
 
-import importlib
+from sepnb.faces import on_first_use
 
 _HOME_OF = {
     "Gallery": "gallery",
@@ -57,12 +57,4 @@ _HOME_OF = {
 
 __all__ = [*_HOME_OF]
 
-
-def __getattr__(name: str) -> object:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"sepnb.figures.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'sepnb.figures' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = on_first_use(__name__, _HOME_OF)

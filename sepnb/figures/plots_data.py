@@ -9,13 +9,13 @@ from matplotlib.ticker import MaxNLocator
 from sepnb.figures.style import (
     INK,
     WARNING,
-    frequency_axis,
     in_print_style,
     legend_above,
     log_axis,
     own_axes,
     stem_color,
     stem_line,
+    third_octave_axes,
 )
 
 
@@ -61,12 +61,8 @@ def long_term_spectra(
         shown = np.where(np.isfinite(level), level, np.nan)
         look = {"linewidth": 2.0, "zorder": 1} if name == "mixture" else {}  # the sum stays behind its parts
         ax.plot(centres, shown, color=stem_color(name), linestyle=stem_line(name), label=name, **look)
-    frequency_axis(ax, "x", centres[0], centres[-1])
     loudest = np.max(levels, initial=-span, where=np.isfinite(levels))
-    ax.set_ylim(loudest - span, loudest + 4)
-    ax.grid(True, axis="y")
-    ax.set_xlabel("frequency (Hz)")
-    ax.set_ylabel("level per third octave (dBFS)")
+    third_octave_axes(ax, centres, loudest - span, loudest + 4)
     legend_above(ax)
     return ax
 

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from sepnb.figures.style import INK, frequency_axis, in_print_style, legend_above, own_axes, stem_color
+from sepnb.figures.style import (
+    INK,
+    frequency_axis,
+    in_print_style,
+    legend_above,
+    own_axes,
+    stem_color,
+    third_octave_axes,
+)
 
 TARGET = "#999999"
 
@@ -39,11 +47,7 @@ def spectrum_match(
         ax.plot(centres, np.where(np.isfinite(level), level, np.nan), **{**look, "linewidth": 0.5})
         ax.plot(centres, np.where(counted, level, np.nan), label=label, **look)
         lowest, highest = min(lowest, level[counted].min()), max(highest, level[counted].max())
-    frequency_axis(ax, "x", centres[0], centres[-1])
-    ax.set_ylim(lowest - 6, highest + 4)
-    ax.grid(True, axis="y")
-    ax.set_xlabel("frequency (Hz)")
-    ax.set_ylabel("level per third octave (dBFS)")
+    third_octave_axes(ax, centres, lowest - 6, highest + 4)
     legend_above(ax)
     return ax
 

@@ -183,6 +183,15 @@ def frequency_axis(ax: Axes, which: str, fmin: float, fmax: float, few: bool = F
     axis.set_major_formatter(FuncFormatter(lambda hertz, _: f"{hertz / 1000:g}k" if hertz >= 1000 else f"{hertz:g}"))
 
 
+def third_octave_axes(ax: Axes, centres: np.ndarray, lowest: float, highest: float) -> None:
+    """Axes of long-term spectra over third-octave `centres` (bands,) in Hz, from `lowest` to `highest` dBFS."""
+    frequency_axis(ax, "x", centres[0], centres[-1])
+    ax.set_ylim(lowest, highest)
+    ax.grid(True, axis="y")
+    ax.set_xlabel("frequency (Hz)")
+    ax.set_ylabel("level per third octave (dBFS)")
+
+
 def log_axis(ax: Axes, which: str) -> None:
     """A logarithmic axis with plain numbers at its ticks: the exponents of 10⁶ would be too small to read in print."""
     (ax.set_yscale if which == "y" else ax.set_xscale)("log")

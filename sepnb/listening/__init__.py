@@ -3,7 +3,7 @@
 The names below load on first use.
 """
 
-import importlib
+from sepnb.faces import on_first_use
 
 # Bound here and not on use: the function and its module are called the same.
 from sepnb.listening.players import mix, players
@@ -31,14 +31,4 @@ _MODULES = {"blind", "faults"}
 
 __all__ = ["mix", "players", *_HOME_OF, *_MODULES]
 
-
-def __getattr__(name: str) -> object:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"sepnb.listening.{_HOME_OF[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"sepnb.listening.{name}")
-    raise AttributeError(f"module 'sepnb.listening' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = on_first_use(__name__, _HOME_OF, _MODULES)
