@@ -172,7 +172,7 @@ def probe(
             help="htdemucs, hdemucs, demucs_v2, conv_tasnet, open_unmix, moises_light, compact, toy; all without any"
         ),
     ] = None,
-    gpu: Annotated[str, typer.Option(help="t4, l4, v100, a100, h100 …, or cpu")] = "t4",
+    gpu: Annotated[str | None, typer.Option(help="t4 (without it), l4, v100, a100, h100 …, or cpu")] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="examples at once; without it one GPU's published share")
     ] = None,
@@ -205,10 +205,12 @@ def probe(
     }
     if calibrate:
         keep_calibration()
+    if measure and gpu is not None:
+        raise SepnbError("--measure runs on what is here, and --gpu is about what is not: leave out one")
     if measure:
         print_measured(model, options, as_json)
     elif model or not calibrate:
-        print_predictions(model, gpu, options, ways, as_json)
+        print_predictions(model, gpu or "t4", options, ways, as_json)
 
 
 @app.command()

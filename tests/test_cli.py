@@ -259,6 +259,7 @@ def test_models_lists_what_there_is_with_its_facts():
         (["toy", "--gpu", "t1000"], "no card 't1000'; there are t4"),
         (["toy", "--precision", "bf16"], "NVIDIA T4 has no bf16: take fp16"),
         (["toy", "--segment", "-1"], "nothing to probe"),
+        (["toy", "--measure", "--gpu", "t4"], "--gpu is about what is not"),
         (["toy", "--width", "2"], "width 2.0 are shares"),
     ],
 )
