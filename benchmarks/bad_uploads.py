@@ -59,6 +59,22 @@ def _film(path: Path) -> None:
         container.mux(stream.encode())
 
 
+def _on_the_server(path: Path) -> Path:
+    """A song that lies on the server and was not sent."""
+    song = path.with_name("kept.mp3")
+    audio.write(song, tune(), RATE)
+    return song
+
+
+def _playlist(path: Path) -> None:
+    song = _on_the_server(path)
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{song}\n#EXT-X-ENDLIST\n")
+
+
+def _joined(path: Path) -> None:
+    path.write_text(f"ffconcat version 1.0\nfile '{_on_the_server(path)}'\n")
+
+
 # What it is, the name it is sent under, how it is made, and what is to be read of the outcome.
 CASES: list[tuple[str, str, Callable[[Path], None], str]] = [
     ("mono", "mono.wav", lambda p: _wav(p, tune(channels=1)), TAKEN),
@@ -86,6 +102,8 @@ CASES: list[tuple[str, str, Callable[[Path], None], str]] = [
     ("FLAC cut short beyond the excerpt", "half.flac", lambda p: _cut(p, 0.5), TAKEN),
     ("FLAC cut short", "torn.flac", lambda p: _cut(p, 0.1), "torn: "),
     ("film without sound", "film.mp4", _film, "no audio"),
+    ("playlist of files on the server", "list.m3u8", _playlist, "not audio"),
+    ("list of files to be joined", "joined.wav", _joined, "not audio"),
     ("60 MB, more than is taken", "huge.wav", lambda p: p.write_bytes(b"\0" * 60_000_000) and None, "50"),
 ]  # fmt: skip
 

@@ -49,15 +49,18 @@ class AudioInfo:
         return self.samples / self.rate
 
 
-def info(path: Path | str) -> AudioInfo:
-    """Rate, channels, length and number of streams of an audio file, read without decoding more than its last second.
+def info(path: Path | str, most: float | None = None) -> AudioInfo:
+    """Rate, channels, length and number of streams of an audio file.
 
-    (A raw AAC stream says nowhere how long it is: that is decoded.)
+    WAV, FLAC and AIFF have the length in their header; of MP3 and MP4 the last second is decoded. What is left (a raw
+    AAC stream, Ogg, Matroska) is decoded whole, some ten minutes of music in a second. With `most`, in seconds, that
+    ends there, and of a longer file `samples` is a number beyond it.
 
     Raises AudioError if the file is missing, empty, not audio, or cut short.
     """
     with _opened(path) as source:
-        return AudioInfo(source.rate, source.channels, source.length(), source.streams)
+        beyond = None if most is None else math.floor(most * source.rate) + 1
+        return AudioInfo(source.rate, source.channels, source.length(beyond), source.streams)
 
 
 def read(
@@ -133,7 +136,8 @@ class _Sound:
     def __exit__(self, *exception) -> None:
         self._sound.close()
 
-    def length(self) -> int:
+    def length(self, most: int | None = None) -> int:
+        """Samples by the header, however many."""
         return self._sound.frames
 
     def tags(self) -> dict[str, str]:

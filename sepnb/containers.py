@@ -1,4 +1,4 @@
-"""Compressed audio in containers: MP3, AAC, the streams of `.stem.mp4`, and whatever else FFmpeg's libraries know.
+"""Compressed audio in containers: MP3, AAC, the streams of `.stem.mp4`, and more that FFmpeg's libraries know.
 
 PyAV carries those libraries with it, so no ffmpeg program is needed. The way in is `sepnb.audio`, which puts the name
 of the file in front of the errors raised here.
@@ -14,6 +14,12 @@ import av
 import numpy as np
 
 from sepnb.errors import AudioError
+
+# The formats that hold their sound themselves, as FFmpeg names them. It knows others, by whose content it opens further
+# files (playlists: HLS, DASH, lists to be joined): with those, whoever sends a file could read any on this machine.
+FORMATS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+OPENING = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+HIGHEST_RATE = 768_000  # Hz; more than that is a header gone wrong
 
 # A codec that is entered in mid-stream needs some blocks before its output is right: the overlap of AAC, the bits that
 # MP3 saves up for later frames (half a second of them in the worst case), the state of filters.
@@ -34,17 +40,19 @@ class Container:
         self.path = path
         self._used = False
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(f"file:{path}", options=OPENING)  # or "Live: ….mp3" would be a protocol
         except (av.error.FFmpegError, ValueError) as error:
             raise AudioError(
                 f"not audio in a known format, or cut short or damaged ({_reason(error)}); if it should be, copy or "
                 "download it again"
             ) from error
-        found = self._container.streams.audio
-        self.streams = len(found)
+        # Beside AAC, telephones write streams in codecs that FFmpeg does not know.
+        found = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
+        self._audio, self.streams = found, len(found)
         if not found:
+            unknown = len(self._container.streams.audio) > 0
             self.close()
-            raise AudioError("has no audio stream")
+            raise AudioError("its sound is in an unknown codec: save it as MP3" if unknown else "has no audio stream")
         if self._is_mp4():
             # Up to FFmpeg 8, an AAC stream is given to the end of its last frame (by stempeg, too, which calls that
             # program); FFmpeg 9 cuts it where the header says. So that a file has one length everywhere, the decoder
@@ -53,6 +61,11 @@ class Container:
                 stream.codec_context.options = {"flags2": "+skip_manual"}
         self.rate = found[0].rate
         self.channels = found[0].codec_context.layout.nb_channels
+        if not (0 < self.rate <= HIGHEST_RATE and self.channels > 0):
+            self.close()
+            raise AudioError(
+                f"its header says {self.channels} channels at {self.rate} Hz: it is damaged; copy it again"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -63,17 +76,20 @@ class Container:
     def close(self) -> None:
         self._container.close()
 
-    def length(self) -> int:
-        """Samples of the first stream, as decoding would give; decodes the last second alone where that is possible."""
-        stream = self._container.streams.audio[0]
+    def length(self, most: int | None = None) -> int:
+        """Samples of the first stream, as decoding would give; decodes the last second alone where that is possible.
+
+        Where it is not, all is decoded, or at least `most` samples: what is longer gives a number from there on.
+        """
+        stream = self._audio[0]
         if self._jumps() and stream.duration:
-            last_second = [_Track(stream)]
+            last_second = [_Track(stream, most)]
             with suppress(AudioError):  # if what was promised is not there, see below how much is
                 self._decode(last_second, enter_at=max(float(stream.duration * stream.time_base) - 1, 0))
                 if last_second[0].end > 0:
                     return last_second[0].end
         with self._unused() as container:
-            everything = [_Track(container._container.streams.audio[0])]
+            everything = [_Track(container._audio[0], most)]
             container._decode(everything)
             return everything[0].end
 
@@ -117,7 +133,7 @@ class Container:
             yield opened_anew
 
     def _chosen(self, all_streams: bool) -> list[av.AudioStream]:
-        streams = list(self._container.streams.audio)[: None if all_streams else 1]
+        streams = self._audio[: None if all_streams else 1]
         forms = {(stream.codec_context.layout.nb_channels, stream.rate) for stream in streams}
         if len(forms) > 1:
             told = ", ".join(f"{channels} at {rate} Hz" for channels, rate in sorted(forms))

@@ -298,6 +298,85 @@ def test_files_that_are_not_audio(tmp_path):
         expect_error(tmp_path / name, "not audio in a known format")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{song}\n#EXT-X-ENDLIST\n"),
+        ("list.wav", "ffconcat version 1.0\nfile {song}\n"),
+    ],
+)
+def test_a_list_of_files_is_no_way_to_them(made, tmp_path, name, text):
+    """FFmpeg would open what a playlist names, anywhere on the machine."""
+    song = shutil.copy(made("raw.aac"), tmp_path / "song.aac")
+    path = tmp_path / name
+    path.write_text(text.format(song=song.name))
+    with av.open(str(path)) as container:
+        assert container.streams.audio, "a list that FFmpeg does not follow tests nothing"
+    expect_error(path, "not audio in a known format")
+    with pytest.raises(AudioError, match="not audio in a known format"):
+        audio.info(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec", "rate"),
+    [
+        ("a.wma", "asf", "wmav2", 44100),
+        ("a.opus", "opus", "libopus", 48000),
+        ("a.webm", "webm", "libopus", 48000),
+        ("a.mkv", "matroska", "aac", 44100),
+        ("a.avi", "avi", "libmp3lame", 44100),
+        ("a.mov", "mov", "pcm_s16le", 44100),
+        ("a.aiff", "aiff", "pcm_s16be", 44100),
+        ("a.w64", "w64", "pcm_s16le", 44100),
+        ("a.caf", "caf", "pcm_s16le", 44100),
+        ("a.ts", "mpegts", "aac", 44100),
+    ],
+)
+def test_what_people_have_beside_those_is_read(tmp_path, name, container, codec, rate):
+    path = tmp_path / name
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate, options={"b": "128000"})
+        stream.layout = "stereo"
+        stream.codec_context.open()
+        step = stream.codec_context.frame_size or 1024
+        fitting = av.AudioResampler(format=stream.format.name, layout="stereo", rate=rate)
+        for begin in range(0, rate // step * step, step):
+            block = np.ascontiguousarray(music(rate=rate, seconds=1.0)[:, begin : begin + step])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = rate, begin
+            for fitted in fitting.resample(frame):
+                file.mux(stream.encode(fitted))
+        file.mux(stream.encode(None))
+    sound, found = audio.read(path)
+    assert found == rate
+    assert abs(sound.shape[-1] / rate - 1) < 0.1
+    assert np.std(sound) > 0.05
+    assert audio.info(path).samples == sound.shape[-1]
+
+
+def test_counting_a_stream_without_a_length_ends_where_it_is_told(made):
+    whole = audio.info(made("raw.aac"))
+    assert audio.info(made("raw.aac"), most=60.0) == whole
+    counted = audio.info(made("raw.aac"), most=2.0)
+    assert 2.0 < counted.duration < 2.1
+    assert audio.info(made("song.m4a"), most=60.0) == audio.info(made("song.m4a"))
+    assert audio.info(made("song.m4a"), most=2.0).duration > 2.0
+    assert audio.info(made("song.wav"), most=2.0).duration == SECONDS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_a_name_with_a_colon_is_a_file(made, tmp_path, monkeypatch):
+    shutil.copy(made("song.mp3"), tmp_path / "http: live.mp3")
+    monkeypatch.chdir(tmp_path)
+    assert audio.info("http: live.mp3") == audio.info(made("song.mp3"))
+
+
+def test_a_stream_in_an_unknown_codec(made, tmp_path):
+    path = tmp_path / "a.mka"
+    path.write_bytes(made("clock of milliseconds.mka").read_bytes().replace(b"A_AAC", b"A_XYZ"))
+    expect_error(path, "its sound is in an unknown codec")
+
+
 def test_a_film_without_sound(tmp_path):
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as container:

@@ -14,9 +14,10 @@ import pytest
 import soundfile
 from songs import noise
 
-from sepnb import audio
+from sepnb import audio, figures
 from sepnb.errors import SepnbError
 from sepnb.listening.panel import UPLOADED, SeparationPanel, download_link, uploaded
+from sepnb.listening.pictures import spectrograms_png
 from sepnb.listening.uploads import UploadLimits
 from sepnb.separators.streaming import StreamingSeparator
 
@@ -80,6 +81,65 @@ def test_presets_move_the_faders_and_the_zip_follows_them(panel, tmp_path):
     assert panel.mixer.gains == {"vocals": 0.0, "rest": -12.0}
 
 
+def test_downloads_follow_mute_and_solo_whatever_is_heard(panel, tmp_path):
+    panel.separate(wait=True)
+    panel.mixer.system = "original"
+    vocals, rest = (panel.separated.stems[name] for name in ("vocals", "rest"))
+
+    def saved():
+        with zipfile.ZipFile(panel.save_zip()) as archive:
+            zipped, _ = soundfile.read(io.BytesIO(archive.read("A song - halves/mix.flac")), dtype="float32")
+        mixed, _ = audio.read(panel.save_mix())
+        np.testing.assert_array_equal(zipped.T, mixed)
+        return mixed
+
+    one_step = {"atol": 1 / 32768}
+    panel.mixer.gains = {"vocals": -6.0, "rest": 0.0}
+    np.testing.assert_allclose(saved(), vocals * 10 ** (-6 / 20) + rest, **one_step)
+    panel.mixer.muted = ["rest"]
+    np.testing.assert_allclose(saved(), vocals * 10 ** (-6 / 20), **one_step)
+    panel.mixer.muted, panel.mixer.soloed = [], ["rest", "mixture"]
+    np.testing.assert_allclose(saved(), rest, **one_step)
+    panel.mixer.soloed = ["mixture"]
+    np.testing.assert_allclose(saved(), vocals * 10 ** (-6 / 20) + rest, **one_step)
+
+
+def test_a_separation_lets_go_of_what_the_one_before_showed(panel):
+    panel.separate(wait=True)
+    first, link = panel.mixer, panel.link
+    there = len(widgets.Widget.get_manager_state()["state"])
+    panel.separate(wait=True)
+    assert panel.mixer is not first
+    assert first.comm is None
+    assert len(widgets.Widget.get_manager_state()["state"]) == there
+    panel.download_buttons["mix"].click()
+    assert "A song - mix.flac" in link.value
+    assert link.comm is not None
+
+
+def test_a_high_rate_draws_no_more_than_one_can_hear(monkeypatch):
+    drawn = []
+    real = figures.spectrogram_grid
+    monkeypatch.setattr(
+        figures, "spectrogram_grid", lambda *given, **named: drawn.append(given) or real(*given, **named)
+    )
+    for rate in (8000, 48000, 192000):
+        sounds = {"original": noise(0, 1.0, 2, rate), "vocals": noise(1, 1.0, 2, rate)}
+        assert spectrograms_png(sounds, rate)[:4] == b"\x89PNG"
+    assert [(stems.shape, rate) for stems, rate, *_ in drawn] == [
+        ((2, 2, 8000), 8000),
+        ((2, 2, 48000), 48000),
+        ((2, 2, 44100), 44100),
+    ]
+
+
+def test_a_song_keeps_the_name_that_the_caller_gave_it(song, tmp_path):
+    panel = SeparationPanel({"AC/DC - No.5": song}, {"halves": Halves()}, tmp_path)
+    panel.separate(wait=True)
+    assert panel.separated.song.name == "AC-DC - No.5"
+    assert panel.save_mix().name == "AC-DC - No.5 - mix.flac"
+
+
 def test_buttons_give_links_that_carry_the_file(panel):
     panel.separate(wait=True)
     panel.download_buttons["vocals"].click()
@@ -135,6 +195,7 @@ def test_an_upload_is_chosen_and_separated(panel):
     assert "<i>" not in panel.message.value
     panel.separate(wait=True)
     assert panel.error is None
+    assert panel.separated.song.name == "i-"
     np.testing.assert_array_equal(panel.separated.stems["rest"], noise(5, 3.0) / 2)
 
 

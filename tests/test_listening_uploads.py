@@ -8,9 +8,9 @@ import pytest
 import soundfile
 from songs import noise
 
-from sepnb import audio
+from sepnb import audio, containers
 from sepnb.errors import AudioError
-from sepnb.listening.uploads import Upload, UploadLimits, look_at, read_upload, safe_name
+from sepnb.listening.uploads import Upload, UploadLimits, look_at, read_upload, safe_name, safe_title
 
 RATE = 8000
 
@@ -25,21 +25,40 @@ def write(path, sound, rate=RATE, subtype="PCM_16"):
     [
         ("song.mp3", "song"),
         ("../../etc/passwd", "passwd"),
-        ("..\\..\\boot.ini", "boot"),
+        ("..\\..\\boot.ini", "boot.ini"),
         ("...hidden.wav", "hidden"),
         ("<script>alert(1)</script>.mp3", "script-"),
         ("évident – naïve.flac", "évident – naïve"),
-        ("evil\u202e3pm.exe", "evil3pm"),
+        ("evil\u202e3pm.exe", "evil3pm.exe"),
         ("line\nbreak\x00.wav", "linebreak"),
         ("CON.wav", "_CON"),
         ("", "song"),
         (".mp3", "song"),
         ("🎵.mp3", "song"),
         ("Mr. Blue.mp3", "Mr. Blue"),
+        ("Symphony No.5", "Symphony No.5"),
+        ("Symphony No.5.FLAC", "Symphony No.5"),
+        ("song.stem.mp4", "song"),
+        ("song.mp3.wav", "song.mp3"),
     ],
 )
 def test_a_name_is_safe_to_show_and_to_call_a_file_by(name, shown):
     assert safe_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("AC/DC - Thunder", "AC-DC - Thunder"),
+        ("Symphony No.5", "Symphony No.5"),
+        ("../../etc/passwd", "-..-etc-passwd"),
+        ("line\nbreak\u202e", "linebreak"),
+        ("aux", "_aux"),
+        ("…", "song"),
+    ],
+)
+def test_a_title_stays_whole_and_is_safe(title, shown):
+    assert safe_title(title) == shown
 
 
 def test_a_long_name_is_cut_in_characters_and_bytes():
@@ -172,7 +191,31 @@ def test_a_film_without_sound_is_refused(tmp_path):
 
 def test_the_visitors_name_is_shown_instead_of_a_temporary_one(tmp_path):
     (tmp_path / "tmpx1y2z3").write_bytes(b"")
-    assert refused(tmp_path / "tmpx1y2z3", name="My <b>song</b>.mp3").startswith("b-: is empty")
+    assert refused(tmp_path / "tmpx1y2z3", name="My <b>song</b>").startswith("My -b-song--b-: is empty")
+
+
+def test_a_song_is_called_as_the_caller_calls_it(tmp_path):
+    taken = read_upload(write(tmp_path / "tmpx1y2z3.wav", noise(0, 2.0)), name="AC/DC - No.5")
+    assert taken.name == "AC-DC - No.5"
+
+
+def test_a_stream_that_says_no_length_is_counted_no_further_than_songs_are_taken(tmp_path, monkeypatch):
+    path = tmp_path / "stream.aac"
+    with av.open(path, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=RATE)
+        stream.layout = "mono"
+        block = noise(0, 1024 / RATE, 1)
+        for number in range(600):  # 77 s
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = RATE, 1024 * number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    decoded = []
+    take = containers._Track.take
+    monkeypatch.setattr(containers._Track, "take", lambda *given: decoded.append(take(*given)))
+    assert "lasts more than the 10 s that are taken" in refused(path, limits=UploadLimits(song_seconds=10))
+    assert len(decoded) < 100
+    assert read_upload(path, start=70, duration=5).duration == 5
 
 
 def test_a_real_mp3_is_taken(real):

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import html
+import math
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
@@ -17,9 +18,10 @@ from sepnb.errors import SepnbError
 from sepnb.files import file_name
 from sepnb.listening.bundle import Origin, write_bundle, write_stem
 from sepnb.listening.pictures import spectrograms_png
+from sepnb.listening.players import mix
 from sepnb.listening.presets import karaoke, practice
 from sepnb.listening.separating import Stopped, in_words, separate_with_progress
-from sepnb.listening.uploads import Upload, UploadLimits, read_upload
+from sepnb.listening.uploads import Upload, UploadLimits, read_upload, safe_name
 from sepnb.separators import load_separator
 from sepnb.separators.base import Separator, describe
 from sepnb.separators.registry import REGISTRY, unknown
@@ -106,16 +108,13 @@ class SeparationPanel(widgets.VBox):
     def save_zip(self) -> Path:
         """Write the zip: all stems, the mix as the faders are, and what made them. Returns its path."""
         made = self._made()
-        faders = {name: gain for name, gain in self._gains().items() if name in made.stems}
         path = self.folder / file_name(f"{made.song.name} - {made.model}.zip")
-        return write_bundle(path, made.stems, made.song.rate, made.origin, faders)
+        return write_bundle(path, made.stems, made.song.rate, made.origin, self._gains())
 
     def save_mix(self) -> Path:
         """Write the mix as the faders are, as FLAC. Returns its path."""
-        from sepnb.listening.players import mix
-
         made = self._made()
-        mixed = self.mixer.mixdown() if self.mixer is not None else mix(made.stems, {})
+        mixed = mix(made.stems, self._gains())
         return write_stem(self.folder / file_name(f"{made.song.name} - mix.flac"), mixed, made.song.rate)
 
     def save_stem(self, name: str) -> Path:
@@ -211,7 +210,7 @@ class SeparationPanel(widgets.VBox):
         with tempfile.TemporaryDirectory(prefix="sepnb-upload-") as folder:
             path = Path(folder) / "upload"
             path.write_bytes(content)
-            return read_upload(path, self._limits, *chosen, name=name)
+            return read_upload(path, self._limits, *chosen, name=safe_name(name))
 
     def _report(self, done: float, total: float, left: float | None) -> None:
         self.bar.value = done / total
@@ -225,17 +224,21 @@ class SeparationPanel(widgets.VBox):
         return self.separated
 
     def _gains(self) -> dict[str, float]:
-        """The faders by stem; those of the separated system, whichever is being listened to."""
+        """Gains in dB of the separated stems, by faders, mute and solo, also while one listens to the original."""
         if self.mixer is None:
             return {}
-        heard = self.mixer.system
-        if heard == ORIGINAL:
-            return {name: self.mixer.gains.get(name, 0.0) for name in self._made().stems}
-        return self.mixer.gains_db()
+        mixer, stems = self.mixer, self._made().stems
+        alone = [name for name in mixer.soloed if name in stems]  # the original's row can be soloed, too
+        heard = [name for name in stems if name not in mixer.muted and (not alone or name in alone)]
+        return {name: mixer.gains.get(name, 0.0) if name in heard else -math.inf for name in stems}
 
     def _show(self) -> None:
         made = self._made()
         pieces: list[widgets.Widget] = []
+        old, self.results.children = self.results.children, ()
+        for widget in old:
+            if widget is not self.link:
+                _close(widget)
         self.mixer, self.link.value = None, ""
         try:
             from sepnb.listening.mixer import StemMixer
@@ -282,6 +285,14 @@ class SeparationPanel(widgets.VBox):
             self.link.value = download_link(save())
         except SepnbError as error:
             self.link.value = html.escape(str(error))
+
+
+def _close(widget: widgets.Widget) -> None:
+    """Let go of a widget and what belongs to it; ipywidgets keeps every one until it is closed."""
+    for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
+        if part is not None:
+            _close(part)
+    widget.close()
 
 
 def uploaded(value: object) -> list[tuple[str, bytes]]:

@@ -14,12 +14,17 @@ from sepnb.files import file_name
 
 LONGEST_NAME = 80  # characters; a page shows fewer
 LARGEST_NAME = 120  # bytes; a file name may have 255, and the name of a stem is added to it
+# What is taken off the end of a file's name; a full stop elsewhere ("Symphony No.5") is part of it.
+SUFFIX = re.compile(
+    r"(\.stem)?\.(wave?|w64|flac|mp[234]|m4[av]|aac|ac3|og[ga]|opus|wma|aiff?|aifc|caf|au|amr|ape|wv|mka|mkv|webm|avi|mov)$",
+    re.IGNORECASE,
+)
 QUIETEST = 1e-4  # peak, -80 dBFS: below it there is nothing to separate, and a display in dB shows noise
 
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """What is taken: decided by the file's size and header, before anything large is decoded."""
+    """What is taken: decided by the file's size and header; a length not stated there is counted up to the limit."""
 
     bytes: int = 200_000_000  # of the file; a quarter of an hour of 24-bit stereo WAV is 240 MB, of MP3 20 MB
     song_seconds: float = 2 * 3600.0  # of the whole file: longer ones are recordings of evenings, not songs
@@ -51,27 +56,32 @@ class Upload:
 
 
 def safe_name(name: str) -> str:
-    """Somebody's name for a file as one can show it and call a file by: no folders, control or direction marks.
+    """The name of somebody's file as that of a song: `safe_title` of it without folders and a sound file's suffix."""
+    return safe_title(SUFFIX.sub("", re.split(r"[/\\]", name)[-1].strip()))
 
-    At most 80 characters and 120 bytes, the last part of a path, without its suffix.
+
+def safe_title(title: str) -> str:
+    """A song's name as one can show it and call a file by: no folders, control or direction marks.
+
+    At most 80 characters and 120 bytes; "song" where no letter or digit is in it.
     """
-    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    plain = "".join(mark for mark in last if unicodedata.category(mark)[0] != "C").strip()
-    stem = re.sub(r"\.[A-Za-z0-9]{1,4}$", "", plain)
-    if not any(mark.isalnum() for mark in stem):
+    normal = unicodedata.normalize("NFC", title)
+    plain = "".join(mark for mark in normal if unicodedata.category(mark)[0] != "C").strip()
+    if not any(mark.isalnum() for mark in plain):
         return "song"
-    short = file_name(stem)[:LONGEST_NAME].encode()[:LARGEST_NAME].decode(errors="ignore")
+    short = file_name(plain)[:LONGEST_NAME].encode()[:LARGEST_NAME].decode(errors="ignore")
     return file_name(short)
 
 
 def look_at(path: Path | str, limits: UploadLimits = UploadLimits(), name: str | None = None) -> audio.AudioInfo:
-    """What a file's header says, where the file is within the limits; nothing but its last second is decoded.
+    """What a file is, where it is within the limits; read as by `audio.info`, no further than `limits.song_seconds`.
 
-    `name` is what the visitor calls the file (`path` may be a temporary one, and is never shown).
+    `name` is what the song is called, if not as the file (`path` may be a temporary one, and is never shown); it is
+    taken whole, as by `safe_title`.
     Raises AudioError with a sentence that names the file, what is wrong and what to do.
     """
     path = Path(path)
-    shown = safe_name(name if name is not None else path.name)
+    shown = safe_title(name) if name is not None else safe_name(path.name)
     try:
         size = path.stat().st_size if path.is_file() else 0
         if size > limits.bytes:
@@ -79,7 +89,7 @@ def look_at(path: Path | str, limits: UploadLimits = UploadLimits(), name: str |
                 f"is {_megabytes(size)}, more than the {_megabytes(limits.bytes)} that are taken: "
                 "cut an excerpt, or save it as MP3"
             )
-        found = audio.info(path)
+        found = audio.info(path, most=limits.song_seconds)
         _check_header(found, limits)
     except AudioError as error:
         raise AudioError(_without_path(str(error), path, shown)) from None
@@ -96,11 +106,12 @@ def read_upload(
     """Read a file, or an excerpt of it, that somebody uploaded.
 
     start, duration: seconds; without a duration, all that is within the limits. `name` as in `look_at`.
-    Only the excerpt is decoded where the format allows it. Raises AudioError with a sentence that names the file (by
+    MP3 and MP4 are decoded around the excerpt alone, WAV, FLAC and AIFF are read there alone; other formats are decoded
+    to the excerpt's end, after `look_at` has counted them. Raises AudioError with a sentence that names the file (by
     the visitor's name for it), what is wrong and what to do.
     """
     path = Path(path)
-    shown = safe_name(name if name is not None else path.name)
+    shown = safe_title(name) if name is not None else safe_name(path.name)
     found = look_at(path, limits, name)
     try:
         first, length, note = _excerpt(found.duration, start, duration, limits)
@@ -120,10 +131,9 @@ def _check_header(found: audio.AudioInfo, limits: UploadLimits) -> None:
     if found.duration < limits.shortest:
         raise AudioError(f"lasts {found.duration:.2f} s; {limits.shortest:g} s or more are needed: take a longer piece")
     if found.duration > limits.song_seconds:
-        raise AudioError(
-            f"lasts {_minutes(found.duration)}, more than the {_minutes(limits.song_seconds)} that are taken: "
-            "cut an excerpt first"
-        )
+        told, most = _minutes(found.duration), _minutes(limits.song_seconds)
+        how_long = f"lasts {told}, more" if told != most else "lasts more"  # where it was counted, that ended there
+        raise AudioError(f"{how_long} than the {most} that are taken: cut an excerpt first")
 
 
 def _excerpt(
