@@ -168,7 +168,12 @@ def _opened(path: Path | str) -> Iterator["_Sound | Container"]:
         sound = None
         if beginning.startswith(SOUND_BEGINNINGS):
             with suppress(soundfile.LibsndfileError):  # an AVI film begins with RIFF, too: PyAV may know it
-                sound = _Sound(soundfile.SoundFile(path))
+                opened = soundfile.SoundFile(path)
+                # FLAC that was written to a pipe does not say how long it is; libsndfile then gives the largest number.
+                if opened.frames < 2**62:
+                    sound = _Sound(opened)
+                else:
+                    opened.close()
         if sound is None:
             from sepnb.containers import Container
 

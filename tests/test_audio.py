@@ -518,3 +518,17 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, name):
     assert "written" in done.stdout
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert path.read_bytes() == b"old"
+
+
+def test_flac_that_does_not_say_how_long_it_is(tmp_path):
+    """As an encoder leaves it that writes to a pipe."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 30000)).astype(np.float32)
+    path = tmp_path / "piped.flac"
+    audio.write(path, noise, 44100)
+    whole, _ = audio.read(path)
+    header = bytearray(path.read_bytes())
+    header[21] &= 0xF0  # the number of samples: the last 36 bits before the checksum
+    header[22:26] = bytes(4)
+    path.write_bytes(header)
+    assert audio.info(path).samples == 30000
+    np.testing.assert_array_equal(audio.read(path)[0], whole)
