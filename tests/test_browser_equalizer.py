@@ -87,6 +87,26 @@ def test_keys_move_a_band(editor):
     assert editor.evaluate("document.activeElement.classList.contains('handle')")
 
 
+def test_the_keys_of_a_handle_go_no_further(editor):
+    editor.evaluate("window.passed = []; document.addEventListener('keydown', (event) => passed.push(event.key))")
+    editor.locator(".handle").nth(1).focus()
+    for pressed in ("ArrowUp", "m", "x", "1", "Delete", "Control+s", "Escape", "Tab"):
+        editor.keyboard.press(pressed)
+    assert editor.evaluate("passed") == ["Control", "s", "Escape", "Tab"]
+    assert editor.locator(".sepnb-equalizer").get_attribute("data-lm-suppress-shortcuts") == "true"
+
+
+def test_it_is_as_dark_as_its_page(editor):
+    box = editor.locator(".sepnb-equalizer")
+    assert box.get_attribute("data-theme") == "light"
+    light = box.evaluate("(n) => getComputedStyle(n).backgroundColor")
+    editor.evaluate("document.body.style.background = '#111'")
+    editor.wait_for_selector(".sepnb-equalizer[data-theme=dark]")
+    assert box.evaluate("(n) => getComputedStyle(n).backgroundColor") != light
+    editor.evaluate("document.body.style.background = '#fff'")
+    editor.wait_for_selector(".sepnb-equalizer[data-theme=light]")
+
+
 def test_a_drag_changes_frequency_and_gain_and_the_wheel_q(editor):
     box = editor.locator(".handle .dot").nth(1).bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

@@ -14,6 +14,7 @@ from browser import browser, decoded, lag, page, recorded, served, start_recordi
 
 import sepnb.listening
 from sepnb.listening.encoding import LARGEST_BYTES, Encoded, checked, encode, mixer_config
+from sepnb.listening.mixer import StemMixer
 from sepnb.listening.players import mix
 
 STATIC = Path(sepnb.listening.__file__).parent / "static"
@@ -44,6 +45,36 @@ window.host = hostOf(config);
 window.mixer = createMixer(document.getElementById("mixer"), window.host);
 </script></html>"""
 
+# A notebook's page, with a widget's model in place of Jupyter's; sounds come in two pieces, as Python sends them.
+NOTEBOOK = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Notebook</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="mixer.css"><div id="mixer"></div><div id="other"></div>
+<script type="module">
+import makeWidget from "./widget.js";
+const state = { config: await (await fetch("config.json")).json() };
+const callbacks = new Map();
+const model = {
+  wanted: [],
+  get: (name) => state[name],
+  set(name, value) { state[name] = value; for (const tell of callbacks.get(`change:${name}`) ?? []) tell(); },
+  save_changes() {},
+  on: (name, callback) => callbacks.set(name, [...(callbacks.get(name) ?? []), callback]),
+  off: (name, callback) => callbacks.set(name, callbacks.get(name).filter((other) => other !== callback)),
+  async send({ id }) {
+    model.wanted.push(id);
+    const bytes = await (await fetch(id)).arrayBuffer();
+    const parts = [new DataView(bytes, 0, 1000), new DataView(bytes, 1000)];
+    parts.forEach((part, number) => {
+      for (const tell of callbacks.get("msg:custom") ?? []) tell({ kind: "piece", id, number, count: 2 }, [part]);
+    });
+  },
+};
+const widget = makeWidget();
+const close = widget.initialize({ model });
+const show = (id) => widget.render({ el: document.getElementById(id) });
+const player = (id = "mixer") => document.getElementById(id).sepnbMixer?.player;
+window.notebook = { state, model, close, show, player };
+</script></html>"""
+
 
 def noise(seed: int, seconds: float = SECONDS, level: float = 0.1) -> np.ndarray:
     """Stereo noise on the 16-bit grid."""
@@ -59,6 +90,8 @@ def write_page(folder: Path, systems: dict, rate: int = RATE, largest: int = LAR
         (folder / sound.id).write_bytes(sound.data)
     (folder / "config.json").write_text(json.dumps(mixer_config(systems, rate, encoded, **options)))
     (folder / "index.html").write_text(PAGE)
+    (folder / "notebook.html").write_text(NOTEBOOK)
+    (folder / "widget.js").write_text(StemMixer._esm)
     for name in ("mixer.js", "mixer.css"):
         (folder / name).write_bytes((STATIC / name).read_bytes())
     return encoded
@@ -217,6 +250,64 @@ def test_a_click_on_a_waveform_seeks_and_shift_with_a_drag_loops(tab):
     tab.mouse.move(box["x"] + box["width"] + 50, handle["y"] + 5, steps=3)
     tab.mouse.up()
     assert host(tab, "loop") == pytest.approx([SECONDS / 2, SECONDS], abs=0.02)
+
+
+def test_a_click_while_it_plays_is_one_jump_and_a_drag_two(tab):
+    tab.evaluate(
+        """() => {
+          const { player } = window.mixer;
+          const start = player.start.bind(player);
+          window.starts = [];
+          player.start = (offset) => (starts.push(offset), start(offset));
+        }"""
+    )
+    play(tab)
+    box = tab.get_by_role("img", name="Waveform of bass").bounding_box()
+    tab.mouse.click(box["x"] + box["width"] / 4, box["y"] + 10)
+    assert tab.evaluate("starts") == pytest.approx([0, SECONDS / 4], abs=0.02)
+    tab.mouse.move(box["x"] + box["width"] / 8, box["y"] + 10)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + 10, steps=3)
+    tab.mouse.up()
+    assert tab.evaluate("starts.slice(2)") == pytest.approx([SECONDS / 8, SECONDS / 2], abs=0.02)
+
+
+def test_a_loop_that_is_marked_elsewhere_takes_the_position_along_and_says_so(tab):
+    tab.evaluate("void mixer.player.on((name) => (window.said ??= []).push(name))")
+    tab.evaluate("mixer.player.set('loop', [2, 3])")
+    assert position(tab) == host(tab, "position") == 2
+    assert "position" in tab.evaluate("said")
+    tab.evaluate("mixer.player.set('position', 2.5)")
+    tab.evaluate("mixer.player.set('loop', [2.25, 3])")  # the position is in it already
+    assert position(tab) == host(tab, "position") == 2.5
+    tab.evaluate("host.say('loop', [1, 2])")  # Python, too, hears where that leads
+    assert position(tab) == host(tab, "position") == 1
+
+
+@pytest.mark.parametrize("playing", [False, True])
+def test_behind_the_loop_it_is_off_before_it_it_is_on_and_the_button_agrees(tab, playing):
+    button = tab.get_by_role("button", name="Loop", exact=True)
+    if playing:
+        play(tab)
+    running = "mixer.player.run?.loop ?? null"
+    tab.evaluate("mixer.player.set('loop', [1, 2])")
+    tab.evaluate("mixer.player.set('position', 0.25)")  # it plays into the loop
+    assert host(tab, "loop") == [1, 2]
+    assert tab.evaluate(running) == ([1, 2] if playing else None)
+    assert button.get_attribute("aria-pressed") == "true"
+    tab.evaluate("mixer.player.set('position', 2.5)")
+    assert host(tab, "loop") is None
+    assert tab.evaluate("mixer.player.state.loop") is None
+    assert tab.evaluate(running) is None
+    assert position(tab) >= 2.45
+    assert button.get_attribute("aria-pressed") == "false"
+    button.click()
+    assert host(tab, "loop") == [1, 2]
+    assert host(tab, "position") == 1
+    assert tab.evaluate(running) == ([1, 2] if playing else None)
+    assert button.get_attribute("aria-pressed") == "true"
+    tab.evaluate("host.say('position', 3)")  # from Python
+    assert host(tab, "loop") is None
 
 
 def test_faders_mute_and_solo_set_what_is_heard(tab, systems):
@@ -450,7 +541,10 @@ def test_what_cannot_be_heard_is_said(browser, address, wrong):  # noqa: F811
         tab.goto(address)
         tab.wait_for_function("window.mixer?.player?.loaded >= 3")
         if wrong == "no answer":
-            assert tab.get_by_text("Loading: 5 of 6 sounds").wait_for() is None
+            tab.wait_for_function("mixer.player.loaded === 5")
+            sizes = [sound["bytes"] / 1e6 for sound in tab.evaluate("mixer.player.config.sounds")]
+            said = f"Loading: {sum(sizes) - sizes[4]:.1f} of {sum(sizes):.1f} MB"
+            assert tab.get_by_text(said).wait_for() is None
             tab.clock.fast_forward(25_000)
         told = tab.get_by_role("alert")
         told.wait_for()
@@ -468,4 +562,77 @@ def test_a_blind_mixer_shows_nothing_but_its_buttons(browser, tmp_path):  # noqa
         play(tab)
         tab.keyboard.press("2")
         assert host(tab, "system") == "X"
-        np.testing.assert_allclose(factors(tab)[1], 1.0, atol=0.01)
+        tab.wait_for_timeout(100)  # the change is a short glide
+        np.testing.assert_allclose(factors(tab), [0, 1], atol=1e-6)
+
+
+def test_a_digit_chooses_the_system_of_that_name_before_that_of_its_place(browser, tmp_path):  # noqa: F811
+    names = ("Reference", "1", "2", "fourth")
+    write_page(tmp_path, {name: {"sound": noise(seed, 0.5)} for seed, name in enumerate(names)}, blind=True)
+    with served(tmp_path) as base, opened(browser, base) as tab:
+        titles = [one.get_attribute("title") for one in tab.locator(".systems button").all()]
+        assert titles == ["Reference", "1 (key 1)", "2 (key 2)", "fourth (key 4)"]
+        tab.locator(".sepnb-mixer").focus()
+        for pressed, expected in (("1", "1"), ("2", "2"), ("3", "2"), ("4", "fourth")):
+            tab.keyboard.press(pressed)
+            assert host(tab, "system") == expected
+        assert tab.locator(".systems [aria-pressed=true]").inner_text() == "fourth"
+
+
+def test_a_blind_mixer_counts_sounds_while_it_loads(browser, tmp_path):  # noqa: F811
+    write_page(tmp_path, {"A": {"sound": noise(0, 0.5)}, "B": {"sound": noise(1, 0.5)}}, blind=True)
+    with served(tmp_path) as base, page(browser) as tab:
+        tab.route("**/s1", lambda route: None)
+        tab.goto(base)
+        tab.get_by_text("Loading: 1 of 2 sounds").wait_for()
+
+
+def test_a_notebook_lets_go_of_its_sounds_after_the_last_view_and_asks_again(browser, address):  # noqa: F811
+    with page(browser) as tab:
+        tab.clock.install()
+        tab.goto(f"{address}/notebook.html")
+        tab.wait_for_function("window.notebook")
+        assert tab.evaluate("notebook.model.wanted") == []  # nobody looks yet
+        tab.evaluate("window.gone = [notebook.show('mixer'), notebook.show('other')]")
+        tab.wait_for_function("notebook.state.ready")
+        assert tab.evaluate("notebook.player('mixer') === notebook.player('other')")
+        assert sorted(tab.evaluate("notebook.model.wanted")) == [f"s{number}" for number in range(6)]
+        tab.evaluate("window.first = notebook.player()")
+
+        tab.get_by_role("button", name="Play").first.click()
+        tab.wait_for_function("first.run")
+        tab.evaluate("gone[0]()")
+        tab.clock.fast_forward(60_000)
+        assert tab.evaluate("[notebook.state.playing, first.context.state]") == [True, "running"]  # one view is left
+        tab.evaluate("gone[1]()")
+        assert tab.evaluate("[notebook.state.playing, notebook.state.ready]") == [False, True]
+        tab.evaluate("window.gone = [notebook.show('mixer')]")  # an output that was moved
+        tab.clock.fast_forward(60_000)
+        assert tab.evaluate("first === notebook.player() && first.buffers.size === 6")
+
+        tab.evaluate("gone[0]()")
+        tab.clock.fast_forward(60_000)
+        tab.wait_for_function("first.context.state === 'closed'")
+        assert tab.evaluate("[first.buffers.size, notebook.state.ready]") == [0, False]
+        tab.evaluate("notebook.model.set('system', 'network')")  # Python goes on meanwhile
+        tab.evaluate("window.gone = [notebook.show('mixer')]")
+        tab.wait_for_function("notebook.state.ready")
+        assert len(tab.evaluate("notebook.model.wanted")) == 12
+        assert tab.evaluate("notebook.player().state.system") == "network"
+        tab.get_by_role("button", name="Play").click()
+        tab.wait_for_function("notebook.player().position > 0.2")
+        tab.evaluate("window.second = notebook.player(); notebook.close(); gone[0]()")  # the widget is closed
+        tab.wait_for_function("second.context.state === 'closed'")
+        assert not tab.errors
+
+
+@pytest.mark.parametrize("width", [320, 390, 754, 1280])
+def test_decibels_stay_in_their_box_and_a_mixture_keeps_its_name(browser, tmp_path, width):  # noqa: F811
+    write_page(tmp_path, {name: noise(seed, 0.5) for seed, name in enumerate(("mixture", "vocals"))})
+    with served(tmp_path) as base, opened(browser, base, width) as tab:
+        tab.evaluate("mixer.player.set('gains', { mixture: -40, vocals: -12.5 })")
+        beyond = "(n) => n.scrollWidth - n.clientWidth"
+        assert [one.evaluate(beyond) for one in tab.locator(".row.stem .value").all()] == [0, 0]
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        if width > 320:
+            assert [one.evaluate(beyond) for one in tab.locator(".row.stem .name").all()] == [0, 0]

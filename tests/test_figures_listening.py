@@ -170,7 +170,40 @@ def test_plots_draw_into_axes_that_they_are_given():
     assert abx_against_chance(abx_table({("p", "q"): (12, 16)}), ax) is ax
 
 
-def test_one_listener_and_one_excerpt_have_no_interval_to_draw():
-    answers = made_ratings({"p": 60, "q": 50}, listeners=1, items=1)
-    for ax in everything(answers)[1:]:
+@pytest.mark.parametrize(("listeners", "items"), [(1, 1), (8, 2)])
+def test_too_few_excerpts_have_no_interval_to_draw_and_the_axis_says_so(listeners, items):
+    answers = made_ratings({"p": 60, "q": 50}, listeners=listeners, items=items)
+    _, rated, between, beside = everything(answers)
+    for ax in (rated, between):
+        assert "too few" in ax.get_xlabel()
+        assert "95 %" not in ax.get_xlabel()
+        assert ("for this listener" in between.get_xlabel()) == (listeners == 1)
+        assert not [line for line in ax.lines if len(line.get_xdata()) == 2 and len(set(line.get_xdata())) == 2]
         check_panels(ax)
+    check_panels(beside)
+
+
+def test_an_unfinished_abx_test_has_no_p_and_says_how_much_is_answered():
+    rows = [("Ann", *pair, True) for pair in (("p", LONG), ("r", "s")) for _ in range(6)]
+    answers = pd.DataFrame(rows, columns=["listener", "a", "b", "correct"])
+    ax = abx_against_chance(abx_results(answers.assign(test="t", trials=16, unfinished=4)))
+    assert "unfinished: 12 of 16 answered" in ax.get_xlabel()
+    assert "95 %" not in ax.get_xlabel()
+    assert [text.get_text() for text in ax.texts] == ["6 of 6", "6 of 6", "12 of 12"]
+    assert [filled for _, _, filled in dots(ax)] == [False] * 3
+    check_panels(ax)
+    done = abx_against_chance(abx_results(answers.assign(test="t", trials=12, unfinished=0)))
+    assert "unfinished" not in done.get_xlabel()
+    assert {filled for _, _, filled in dots(done)} == {True}
+    both = abx_results(
+        pd.concat(
+            [
+                answers[answers["a"] == "p"].assign(test="t", trials=6, unfinished=0),
+                answers[answers["a"] == "r"].assign(test="u", trials=16, unfinished=10),
+            ]
+        )
+    )
+    mixed = abx_against_chance(both)
+    assert [filled for _, _, filled in dots(mixed)] == [True, False, False]
+    assert "unfinished: 12 of 22 answered" in mixed.get_xlabel()
+    check_panels(mixed)

@@ -11,7 +11,7 @@ import soundfile
 
 from sepnb.errors import SepnbError
 from sepnb.listening.encoding import encode
-from sepnb.listening.players import mix, page_players, players
+from sepnb.listening.players import LARGEST_PAGE_BYTES, mix, page_players, players
 
 RATE = 8000
 
@@ -78,6 +78,20 @@ def test_a_page_has_what_is_encoded_already_or_mp3_or_a_sentence(stems):
     small = page_players(systems, RATE, encoded, largest=90_000)
     assert small.count("data:audio/mpeg;base64,") == 3
     assert len(small) <= 90_000 < len(page)
+    assert "As MP3 (stereo, 128 kbit/s)" in small
     assert page_players(systems, RATE, encoded, largest=20_000) == (
         "<p>3 sounds of 1 s are too much for this page: open the notebook and run this cell to hear them.</p>"
     )
+
+
+def test_a_page_of_many_sounds_is_mono_and_says_so_and_stays_within_a_megabyte():
+    loud = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 4 * 44100)).astype(np.float32)
+    sides = np.stack([loud[0], -loud[0]])
+    page = page_players({str(number): {"sides": sides, "loud": loud} for number in range(12)}, 44100, largest=1_000_000)
+    assert "As MP3 (mono, 48 kbit/s)" in page
+    assert len(page) <= 1_000_000 < LARGEST_PAGE_BYTES
+    both = [base64.b64decode(code) for code in re.findall(r"base64,([^']+)'", page)[:24:12]]
+    silent, heard = (decoded(data) for data in both)
+    assert len(silent) == len(heard) == 1
+    assert np.abs(silent).max() < 1e-3  # the mean of both channels
+    assert np.abs(heard).max() > 0.1

@@ -1,5 +1,6 @@
 """Answers are on the disk when they are given, survive what can happen to a file, and read as one table."""
 
+import contextlib
 import csv
 import json
 import subprocess
@@ -64,7 +65,7 @@ def test_ratings_are_a_row_for_each_sound_and_question(rating, tmp_path):
     file = AnswerFile(tmp_path, rating, "Ann")
     file.add(trial, 1, given, took=3)
     table = read_answers(file.path)
-    assert list(table.columns) == COLUMNS[RATING]
+    assert list(table.columns) == [*COLUMNS[RATING], "unfinished"]
     assert len(table) == 4 * 3
     for row in table.itertuples():
         assert row.system == trial.labels[str(row.label)]
@@ -187,7 +188,7 @@ def test_a_damaged_line_in_the_middle_is_named(abx, tmp_path):
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     lines[2] = "half a row\n"
     path.write_text("".join(lines), encoding="utf-8")
-    with pytest.raises(SepnbError, match=r"a\.csv, line 3: 1 columns instead of 18"):
+    with pytest.raises(SepnbError, match=r"a\.csv, line 3: 1 columns instead of 19"):
         read_answers(path)
 
 
@@ -234,10 +235,95 @@ def test_other_tables_in_the_folder_are_passed_over(abx, rating, tmp_path):
 
 
 def test_a_file_that_a_spreadsheet_saved_can_be_read(abx, tmp_path):
-    path = answered(abx, "Zoë", tmp_path / "a.csv").path
-    saved = b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n")
-    path.write_bytes(saved)
-    assert set(read_answers(path)["listener"]) == {"Zoë"}
+    file = AnswerFile(tmp_path / "a.csv", abx, "Zoë")
+    wrong = {"A": "B", "B": "A"}
+    for number, trial in enumerate(abx.trials("Zoë"), start=1):
+        file.add(trial, number, wrong[trial.answer] if number == 2 else trial.answer, took=1)
+    before = read_answers(file.path)
+    assert list(before["correct"]) == [True, False, True, True]
+    text = file.path.read_bytes().replace(b"True", b"TRUE").replace(b"False", b"FALSE")
+    file.path.write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    pd.testing.assert_frame_equal(read_answers(file.path), before)
+    assert set(before["listener"]) == {"Zoë"}
+
+
+def test_answers_to_several_tests_are_taken_together_only_where_asked_for(items, abx, tmp_path):
+    answered(abx, "Ann", tmp_path / "first.csv")
+    other = answered(abx_design(items, repetitions=1, seed=8), "Bob", tmp_path / "second.csv", count=1)
+    with pytest.raises(SepnbError, match=r"answers to 2 tests.*first\.csv; .*second\.csv\. Give the files of one test"):
+        read_answers(tmp_path)
+    assert len(read_answers(other.path)) == 1
+    both = read_answers(tmp_path, several=True)
+    assert both["test"].nunique() == 2
+    assert dict(both.groupby("listener")["unfinished"].max()) == {"Ann": 0, "Bob": 1}
+
+
+@pytest.mark.parametrize("kind", [ABX, RATING])
+@pytest.mark.parametrize(("decibels", "refused"), [(0.1, False), (1.0, True)])
+def test_a_test_with_other_sounds_is_not_pooled(abx, rating, tmp_path, monkeypatch, kind, decibels, refused):
+    """Two students train a system each, and take the same test with it."""
+    design = abx if kind == ABX else rating
+    answered(design, "Ann", tmp_path / "ann.csv")
+    item = design.items[1]
+    gains = {**item.gains_db, SYSTEMS[0]: item.gains_db[SYSTEMS[0]] + decibels}
+    monkeypatch.setitem(item.__dict__, "gains_db", gains)
+    answered(design, "Bob", tmp_path / "bob.csv")
+    if not refused:
+        assert read_answers(tmp_path)["listener"].nunique() == 2
+        return
+    for several in (False, True):
+        with pytest.raises(SepnbError, match=r"Bob in .*bob\.csv heard another .*'song 1'.* than Ann in .*ann\.csv"):
+            read_answers(tmp_path, several=several)
+
+
+def test_what_is_not_answered_yet_is_counted_for_each_listener(abx, rating, tmp_path):
+    answered(abx, "Ann", tmp_path)
+    answered(abx, "Bob", tmp_path, count=1)
+    table = read_answers(tmp_path)
+    assert set(table["trials"]) == {4}
+    assert dict(table.groupby("listener")["unfinished"].max()) == {"Ann": 0, "Bob": 3}
+    answered(rating, "Ann", tmp_path, count=1)
+    assert set(read_answers(tmp_path, "rating")["unfinished"]) == {1}
+
+
+@contextlib.contextmanager
+def disk_with_room_for(size):
+    """No file can grow beyond `size` bytes: what is written is written up to there, and then an error comes."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("undone", [True, False], ids=["taken back at once", "taken back later"])
+@pytest.mark.parametrize("begun", [0, 1])
+@pytest.mark.parametrize("room", [30, 700, 1200])
+def test_an_answer_half_written_is_taken_back_and_written_again(rating, tmp_path, monkeypatch, begun, room, undone):
+    file = answered(rating, "Ann", tmp_path / "a.csv", count=begun)
+    before = file.path.read_bytes() if begun else b""
+    trial = rating.trials("Ann")[begun]
+    with disk_with_room_for(len(before) + room), monkeypatch.context() as patch:
+        if not undone:
+            patch.setattr(AnswerFile, "_cut", lambda self, size: (_ for _ in ()).throw(OSError("no disk")))
+        with pytest.raises(OSError):
+            file.add(trial, 1, all_ratings(trial), took=1)
+        assert len(file.path.read_bytes()) == len(before) + (0 if undone else room)
+    assert trial.id not in file.done
+    file.add(trial, 1, all_ratings(trial, 70), took=1)
+    table = read_answers(file.path)
+    assert len(table) == 12 * (begun + 1)
+    assert set(table.loc[table["trial"] == trial.id, "rating"]) == {70}
+    assert file.path.read_bytes().startswith(before)
+
+
+def test_an_answer_is_written_once(abx, tmp_path):
+    file = answered(abx, "Ann", tmp_path / "a.csv", count=1)
+    before = file.path.read_bytes()
+    file.add(abx.trials("Ann")[0], 1, "A", took=1)
+    assert file.path.read_bytes() == before
 
 
 def test_no_answers_are_said_to_be_none(abx, tmp_path):

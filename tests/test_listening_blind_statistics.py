@@ -1,5 +1,7 @@
 """What answers tell: known values, planted differences found again, intervals that hold what they should."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,8 @@ from sepnb.listening.blind import bootstrap
 from sepnb.listening.blind.abx import POOLED, abx_results, answers_needed, trials_needed
 from sepnb.listening.blind.correlation import correlate, rated_points
 from sepnb.listening.blind.ratings import post_screening, rating_differences, rating_summary, without_failed
-from sepnb.listening.blind.simulated import SIMULATED
+from sepnb.listening.blind.significance import holm, p_of_difference, sign_flip
+from sepnb.listening.blind.simulated import SIMULATED, listeners_of
 
 
 def abx_answers(correct: dict[tuple[str, str], list[int]], listener: str = "Ann") -> pd.DataFrame:
@@ -88,6 +91,65 @@ def test_who_answered_is_counted_and_said():
     assert (row["listeners"], row["simulated"]) == (3, pytest.approx(2 / 3))
 
 
+def of_test(answers: pd.DataFrame, trials: int) -> pd.DataFrame:
+    """As `read_answers` gives them, of a test that has so many trials for each listener."""
+    answered = answers.groupby("listener")["a"].transform("size")
+    return answers.assign(test="abx-1", trials=trials, unfinished=trials - answered)
+
+
+def test_p_is_held_back_until_every_listener_is_done():
+    done = abx_answers({("p", "q"): [1] * 8, ("p", "r"): [1] * 8})
+    begun = abx_answers({("p", "q"): [1] * 6}, "Bob")
+    results = abx_results(of_test(pd.concat([done, begun]), 16)).set_index("pair")
+    assert list(results["correct"]) == [14, 8, 22]
+    assert set(results["trials"]) == {32}
+    assert set(results["unfinished"]) == {10}  # of the second pair too, which Bob has not come to
+    assert results[["p", "p_holm", "low", "high", "needed"]].isna().all(axis=None)
+    alone = abx_results(of_test(done, 16)).set_index("pair")
+    assert set(alone["unfinished"]) == {0}
+    assert alone.loc["p against q", "p"] == pytest.approx(1 / 256)
+    part = of_test(done, 16).query("b == 'r'")  # of some of the answers, that it is finished stays known
+    assert abx_results(part)["p"].item() == pytest.approx(1 / 256)
+    unknown = abx_results(done).iloc[0]
+    assert np.isnan(unknown["unfinished"])
+    assert unknown["p"] == pytest.approx(1 / 256)
+
+
+def test_another_test_that_is_finished_has_its_p():
+    done = of_test(abx_answers({("p", "q"): [1] * 8}), 8)
+    begun = of_test(abx_answers({("p", "r"): [1] * 6}, "Bob"), 16).assign(test="abx-2")
+    results = abx_results(pd.concat([done, begun])).set_index("pair")
+    assert list(results["unfinished"]) == [0, 10, 10]
+    assert list(results["p"].isna()) == [False, True, True]
+    assert results.loc["p against q", "p_holm"] == results.loc["p against q", "p"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Ann"], "1 listener"),
+        (["Ann", "Bob", "Zoë"], "3 listeners"),
+        ([f"{SIMULATED} 1"], "1 simulated listener"),
+        ([f"{SIMULATED} {n}" for n in range(6)], "6 simulated listeners"),
+        (["Ann", f"{SIMULATED} 1", "Bob", f"{SIMULATED} 2"], "4 listeners, 2 of them simulated"),
+        (["Ann", "Bob", f"{SIMULATED} 1"], "3 listeners, 1 of them simulated"),
+    ],
+)
+def test_who_listened_is_said_in_words(names, said):
+    answers = pd.concat([abx_answers({("p", "q"): [1, 0]}, name) for name in names])
+    some = abx_answers({("p", "r"): [1]}, names[0])  # a pair that not all were asked for
+    everything = pd.concat([some, answers])
+    assert listeners_of(answers) == said
+    assert listeners_of(abx_results(everything)) == said
+    ratings = made_ratings({"p": 60, "q": 50}, listeners=len(names), items=2)
+    ratings["listener"] = ratings["listener"].map({f"listener {n}": name for n, name in enumerate(names)})
+    assert listeners_of(rating_summary(ratings, 10)) == listeners_of(post_screening_of(ratings)) == said
+
+
+def post_screening_of(ratings: pd.DataFrame) -> pd.DataFrame:
+    return post_screening(ratings.assign(role="reference"))
+
+
 # --- ratings ---------------------------------------------------------------------
 
 
@@ -143,12 +205,85 @@ def test_no_difference_is_rarely_found():
     rng = np.random.default_rng(1)
     found = sum(
         rating_differences(
-            made_ratings(dict.fromkeys("pqr", 50.0), listeners=12, items=10, rng=rng), resamples=300, seed=seed
+            made_ratings(dict.fromkeys("pqr", 50.0), listeners=12, items=10, rng=rng), resamples=20, seed=seed
         )["p_holm"].min()
         < 0.05
         for seed in range(80)
     )
-    assert found / 80 <= 0.12
+    assert found / 80 <= 0.07
+
+
+def test_signs_by_hand():
+    assert sign_flip(np.array([3.0, 2.0]), 100) == 0.5
+    assert sign_flip(np.array([3.0, -2.0]), 100) == 1.0
+    assert sign_flip(np.array([5.0, 4.0, 1.0, -1.0]), 100) == 6 / 16  # 11, 9 and 9 are as far, and 7 is not
+    assert sign_flip(np.zeros(5), 100) == 1.0
+    assert sign_flip(0.1 * np.ones(10), 100) == 2 / 1024
+
+
+def test_signs_beyond_counting_are_drawn_and_the_same_each_time():
+    values = np.random.default_rng(0).normal(0.5, 1, size=14)
+    signs = np.array(list(itertools.product((1, -1), repeat=14)))
+    exact = (np.abs(signs @ values) >= abs(values.sum()) - 1e-9).mean()
+    assert sign_flip(values, 4000) == pytest.approx(exact, abs=0.02)
+    assert sign_flip(values, 400, seed=1) == sign_flip(values, 400, seed=1)
+    assert sign_flip(np.ones(40), 400) == 1 / 400  # never 0
+
+
+def test_two_differences_are_never_clear():
+    for shape in ((1, 2), (2, 1), (2, 2), (9, 2)):
+        assert p_of_difference(np.full(shape, 40.0) + np.arange(shape[1]), 100) >= 0.5
+    assert np.isnan(p_of_difference(np.array([[40.0]]), 100))
+    assert np.isnan(p_of_difference(np.array([[40.0, np.nan], [np.nan, np.nan]]), 100))
+    assert p_of_difference(np.zeros((8, 8)), 100) == 1.0
+    assert p_of_difference(np.full((8, 8), 30.0), 100) == 2 / 256
+
+
+@pytest.mark.parametrize(
+    ("listeners", "items", "spreads", "most"),
+    [
+        (1, 2, (6, 6, 8), 0.0),
+        (1, 4, (6, 6, 8), 0.0),
+        (3, 2, (6, 6, 8), 0.0),
+        (5, 4, (6, 6, 8), 0.0),
+        (2, 8, (12, 2, 8), 0.02),
+        (3, 8, (12, 2, 8), 0.07),
+        (8, 6, (2, 12, 8), 0.07),
+        (12, 10, (6, 6, 8), 0.07),
+    ],
+)
+def test_no_difference_is_found_no_more_often_than_it_may(listeners, items, spreads, most):
+    rng = np.random.default_rng(1)
+    size = (600, listeners, items)
+    of_listeners, of_items, noise = (
+        np.sqrt(2) * spread * rng.standard_normal(shape)
+        for spread, shape in zip(spreads, ((600, listeners, 1), (600, 1, items), size), strict=True)
+    )
+    found = [p_of_difference(drawn, 100) < 0.05 for drawn in of_listeners + of_items + noise]
+    assert np.mean(found) <= most
+
+
+def test_a_planted_difference_is_found_by_eight_listeners_on_six_excerpts():
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(40):
+        answers = made_ratings({"better": 70, "worse": 45}, listeners=8, items=6, rng=rng)
+        row = rating_differences(answers, resamples=20).iloc[0]
+        found.append(row["a"] == "better" and row["p_holm"] < 0.05)
+    assert np.mean(found) >= 0.8
+
+
+def test_below_three_excerpts_there_are_no_intervals():
+    for items, known in ((2, False), (3, True)):
+        answers = made_ratings({"p": 60, "q": 50}, listeners=5, items=items)
+        summary, differences = rating_summary(answers, 50), rating_differences(answers, resamples=50)
+        ends = [*summary[["mean_low", "mean_high", "median_low", "median_high"]].to_numpy().ravel()]
+        ends += [*differences[["low", "high"]].to_numpy().ravel()]
+        assert set(np.isfinite(ends)) == {known}
+        assert np.isfinite(differences["difference"]).all()
+    unheard = answers[(answers["system"] == "p") | (answers["track"] != "song 2")]  # q on two of the three only
+    assert list(np.isfinite(rating_summary(unheard, 50).set_index("system")["mean_low"][["p", "q"]])) == [True, False]
+    assert np.isnan(rating_differences(unheard, resamples=50)["low"].item())
 
 
 def test_a_planted_difference_is_found_and_its_direction():
@@ -189,8 +324,8 @@ def test_the_same_seed_gives_the_same_table():
 
 
 def test_holm_by_hand():
-    np.testing.assert_allclose(bootstrap.holm(np.array([0.04, 0.01, 0.03])), [0.06, 0.03, 0.06])
-    np.testing.assert_allclose(bootstrap.holm(np.array([0.5, np.nan, 0.9])), [1.0, np.nan, 1.0])
+    np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03])), [0.06, 0.03, 0.06])
+    np.testing.assert_allclose(holm(np.array([0.5, np.nan, 0.9])), [1.0, np.nan, 1.0])
 
 
 def test_listeners_who_miss_the_reference_are_named_and_can_be_left_out():
@@ -307,6 +442,43 @@ def test_too_little_has_no_correlation_or_no_interval():
     assert np.isfinite(flat["pearson"]).all()
     same = heard_scores(0.8, items=3)[1].assign(SDR=1.0)
     assert np.isnan(correlate(heard_scores(0.8, items=3)[0], same, ["SDR"], resamples=50).iloc[0]["pearson"])
+
+
+def with_anchor(answers: pd.DataFrame, scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The mixture, bad and with bad scores in SDR and SIR, on every excerpt."""
+    heard = answers[answers["system"] == "s0"].assign(system="mixture", role="anchor", rating=5.0)
+    scored = scores[scores["system"] == "s0"].assign(system="mixture", SDR=-30.0, SIR=-30.0)
+    return pd.concat([answers, heard]), pd.concat([scores, scored])
+
+
+def test_a_metric_that_is_noise_has_no_correlation_by_the_anchor():
+    answers, scores = with_anchor(*heard_scores(0.8))
+    systems = correlate(answers, scores, resamples=50).set_index("metric")
+    assert abs(systems.loc["SIR", "pearson"]) < 0.35
+    assert set(systems["points"]) == {48}
+    assert set(rated_points(answers, scores)["system"]) == {"s0", "s1", "s2", "s3"}
+    both = correlate(answers, scores, resamples=50, anchor=True).set_index("metric")
+    assert both.loc["SIR", "pearson"] > 0.8
+    assert set(both["points"]) == {60}
+    assert set(rated_points(answers, scores, anchor=True)["system"]) == {"mixture", "s0", "s1", "s2", "s3"}
+
+
+def test_metrics_are_set_side_by_side_over_the_points_that_have_all_of_them():
+    answers, scores = heard_scores(0.8, items=6)
+    scores.loc[(scores["system"] == "s0") & (scores["track"] == "song 0"), "SIR"] = np.inf
+    scores.loc[(scores["system"] == "s1") & (scores["track"] == "song 2"), "SDR"] = np.nan
+    scores["none"] = np.nan  # a metric that nothing has costs nothing
+    table = correlate(answers, scores, resamples=50).set_index("metric")
+    assert dict(table["points"]) == {"SDR": 22, "SIR": 22, "none": 0}
+    points = rated_points(answers, scores)
+    assert len(points) == 22
+    assert table.loc["SDR", "pearson"] == pytest.approx(pearsonr(points["rating"], points["SDR"]).statistic)
+    assert len(rated_points(answers, scores, metrics=["SDR"])) == 23
+    assert correlate(answers, scores, ["SDR"], resamples=50)["points"].item() == 23
+    odd = scores["system"].isin(["s0", "s1"])
+    apart = scores.assign(SDR=scores["SDR"].where(odd), SIR=scores["SIR"].where(~odd))
+    with pytest.raises(SepnbError, match="no system has all of the scores SDR, SIR on any item: name fewer"):
+        correlate(answers, apart, ["SDR", "SIR"])
 
 
 def test_what_was_rated_has_to_be_what_was_scored():

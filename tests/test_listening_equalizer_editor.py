@@ -34,8 +34,13 @@ def test_what_is_no_band_is_refused_and_nothing_changes():
         editor.bands = [{"kind": "peaking", "frequency": 9000, "gain": 1, "q": 1}]
     with pytest.raises(SepnbError, match="a band has"):
         editor.bands = [{"kind": "peaking", "freq": 900}]
+    beyond = r"max_gain must hold the bands' gains \(up to {} dB here\) and be at most 24 dB, not {}"
+    with pytest.raises(SepnbError, match=beyond.format("15.0", "12")):
+        editor.bands = [{"kind": "peaking", "frequency": 900, "gain": -15, "q": 1}]
+    with pytest.raises(SepnbError, match=beyond.format("15.0", "12")):
+        editor.equalizer = Equalizer((Band("peaking", 900, 15),))
     assert editor.equalizer == START
-    with pytest.raises(SepnbError, match="max_gain must hold the bands' gains"):
+    with pytest.raises(SepnbError, match=beyond.format("4.0", "3")):
         EqualizerEditor(START, RATE, max_gain=3.0)
     with pytest.raises(SepnbError, match="out of reach"):
         EqualizerEditor(START, 3000)

@@ -1,9 +1,11 @@
 """StemMixer from Python's side: what it sends and takes, what its faders amount to, and what an exported page shows."""
 
 import base64
+import gc
 import io
 import math
 import re
+import weakref
 
 import nbformat
 import numpy as np
@@ -137,6 +139,24 @@ def test_levels_are_matched_where_there_is_something_to_compare_and_nothing_to_h
     assert StemMixer(systems, RATE).match_levels
     assert not StemMixer(systems["truth"], RATE).match_levels
     assert not StemMixer(systems, RATE, blind=True).match_levels
+
+
+def test_a_closed_mixer_lets_go_of_its_sounds_and_says_so(systems, monkeypatch):
+    mixer = StemMixer(systems, RATE)
+    mixer._repr_mimebundle_()
+    held = weakref.ref(systems["truth"]["drums"])
+    systems.clear()
+    assert held() is not None
+    mixer.close()
+    gc.collect()
+    assert held() is None
+    assert mixer._encoded.size == 0
+    assert "_page_players" not in vars(mixer)
+    with pytest.raises(SepnbError, match="this mixer was closed"):
+        mixer.mixdown()
+    with pytest.raises(SepnbError, match="this mixer was closed"):
+        mixer.gains_db()
+    mixer.close()  # twice is no harm
 
 
 def test_mono_and_any_rate_will_do():

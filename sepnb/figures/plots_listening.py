@@ -12,15 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from sepnb.figures.rating_scale import WORDS, asked_for
 from sepnb.figures.style import INK, in_print_style, legend_above, own_axes, stem_color, stem_marker
 
-WORDS = ("bad", "poor", "fair", "good", "excellent")  # BS.1534: a word for 20 points
 DOTS, BAND, GREY = "#A8A8A8", "#DDDDDD", "#767676"
-TARGETS = {
-    "quality": "overall quality",
-    "interference": "freedom from other instruments",
-    "artefacts": "freedom from noise and artefacts",
-}
 
 
 @in_print_style
@@ -28,19 +23,21 @@ def abx_against_chance(results: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """How often X was recognised, a row a pair of systems, with its 95 % interval, against guessing at 50 %.
 
     `results` as `abx_results` gives them. A filled dot has p < 0.05 (of several pairs: after Holm), a hollow one does
-    not; the tick stands where a pair alone would reach it. Beside each row stand right answers, trials and that p.
+    not; the tick stands where a pair alone would reach it. Beside each row stand right answers, trials and that p. Of
+    an unfinished test there are no intervals and no p, and the axis says how many trials are answered.
     """
     several = (results["p_holm"].dropna() != results["p"][results["p_holm"].notna()]).any()
     ax = own_axes(ax, height=0.36 * len(results) + 0.95)
     ax.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
     for lane, row in enumerate(results.itertuples()):
         p = row.p if np.isnan(row.p_holm) else row.p_holm
-        ax.plot([100 * row.low, 100 * row.high], [lane, lane], color=INK, linewidth=1.0, zorder=2)
+        if np.isfinite([row.low, row.high]).all():
+            ax.plot([100 * row.low, 100 * row.high], [lane, lane], color=INK, linewidth=1.0, zorder=2)
         face = INK if p < 0.05 else "white"
         ax.plot(100 * row.share, lane, "o", color=INK, markerfacecolor=face, markersize=5, zorder=3)
         if np.isfinite(row.needed):
             ax.plot([100 * row.needed / row.n] * 2, [lane - 0.28, lane + 0.28], color=GREY, linewidth=1.2, zorder=1)
-        said = f"{row.correct} of {row.n}\n{_p_text(p)}"
+        said = f"{row.correct} of {row.n}" + (f"\n{_p_text(p)}" if np.isfinite(p) else "")
         ax.annotate(
             said, (1, lane), (3, 0), ("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7
         )
@@ -48,7 +45,11 @@ def abx_against_chance(results: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 102)
     ax.set_xticks(range(0, 101, 25))
     tick = "p < 0.05 of a pair alone" if several else "p < 0.05"
-    ax.set_xlabel(f"X recognised (% of trials), 95 % interval\ndashed: guessing; tick: {tick}")
+    ax.set_xlabel(
+        f"X recognised (% of trials), 95 % interval\ndashed: guessing; tick: {tick}{_unfinished(results)}"
+        if results["p"].notna().any()
+        else f"X recognised (% of trials)\ndashed: guessing{_unfinished(results)}"
+    )
     _title(ax, results, "ABX")
     return ax
 
@@ -60,7 +61,8 @@ def ratings_by_system(
     """Ratings of each system on one question: single ones as grey dots, their mean with its 95 % interval; best on top.
 
     `summary` as `rating_summary` gives it, `answers` what it was made of. The reference and the mixture are
-    hollow: they are there to show how the scale was used.
+    hollow: they are there to show how the scale was used. Of too few excerpts there is no interval, and the axis says
+    so.
     """
     rows = _of(summary, question).reset_index(drop=True)
     ax = own_axes(ax, height=0.32 * len(rows) + 1.05)
@@ -82,8 +84,12 @@ def ratings_by_system(
         ax.annotate(word, (0.1 + 0.2 * place, 1), (0, 2), "axes fraction", textcoords="offset points", ha="center")
     people = f"{rows['listeners'].iloc[0]} listener{'' if rows['listeners'].iloc[0] == 1 else 's'}"
     items = int(rows["items"].max())
-    ax.set_xlabel(f"rating; mean and its 95 % interval\n{people}, {items} excerpt{'' if items == 1 else 's'}")
-    _title(ax, rows, _capital(TARGETS.get(question, question)), pad=14)
+    given = f"{people}, {items} excerpt{'' if items == 1 else 's'}"
+    if rows["mean_low"].notna().any():
+        ax.set_xlabel(f"rating; mean and its 95 % interval\n{given}")
+    else:
+        ax.set_xlabel(f"rating and mean\n{given}: too few for an interval")
+    _title(ax, rows, asked_for(question), pad=14)
     return ax
 
 
@@ -91,7 +97,8 @@ def ratings_by_system(
 def rating_differences(differences: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """How much higher one system is rated than another by the same listener on the same excerpt: a row a pair.
 
-    `differences` as `rating_differences` of `sepnb.listening.blind` gives them. Filled where p < 0.05 after Holm.
+    `differences` as `rating_differences` of `sepnb.listening.blind` gives them. Filled where p < 0.05 after Holm. Of
+    too few excerpts there is no interval, and the axis says so. It also says where all ratings are of one listener.
     """
     ax = own_axes(ax, height=0.36 * len(differences) + 0.95)
     ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
@@ -104,9 +111,11 @@ def rating_differences(differences: pd.DataFrame, ax: Axes | None = None) -> Axe
     _lanes(ax, [_two_lines(f"{row.a} against {row.b}") for row in differences.itertuples()])
     ax.margins(x=0.08)
     ax.grid(True, axis="x")
-    question = TARGETS.get(differences["question"].iloc[0], differences["question"].iloc[0])
-    ax.set_xlabel("rated higher by … points (mean, 95 % interval)\nfilled: p < 0.05 after Holm")
-    _title(ax, differences, _capital(question))
+    some = differences["low"].notna().any()
+    shown = "(mean, 95 % interval)" if some else "(mean)\ntoo few excerpts for an interval"
+    whose = ", for this listener" if differences["listeners"].max() == 1 else ""
+    ax.set_xlabel(f"rated higher by … points {shown}\nfilled: p < 0.05 after Holm{whose}")
+    _title(ax, differences, asked_for(differences["question"].iloc[0]))
     return ax
 
 
@@ -172,6 +181,15 @@ def _title(ax: Axes, table: pd.DataFrame, title: str, pad: float = 5) -> None:
     who = "" if share == 0 else "simulated listeners" if share == 1 else "some listeners simulated"
     if title or who:
         ax.set_title(f"{title} ({who})" if title and who else _capital(title or who), pad=pad)
+
+
+def _unfinished(results: pd.DataFrame) -> str:
+    """That answers are still to come, and how many: until then there is no p."""
+    waiting = results[results["unfinished"] > 0]
+    if waiting.empty:
+        return ""
+    row = waiting.loc[waiting["trials"].idxmax()]
+    return f"\nunfinished: {row.trials - row.unfinished:.0f} of {row.trials:.0f} answered,\np and interval at the end"
 
 
 def _two_lines(name: str, letters: int = 20) -> str:

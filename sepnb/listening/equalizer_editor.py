@@ -23,8 +23,9 @@ class EqualizerEditor(anywidget.AnyWidget):
 
     `start`: an Equalizer to begin with, or a Match, whose spectra before and after and whose target are then shown as
     well. `rate` in Hz is that of the audio it is meant for. `name` says in the legend what is equalised. Traits:
-    `bands`, a list of {"kind", "frequency", "gain", "q"} that follows the handles and that they follow. Raises
-    SepnbError for bands that are none or that lie above rate / 2.
+    `bands`, a list of {"kind", "frequency", "gain", "q"} that follows the handles and that they follow. `max_gain` in
+    dB is how far a handle goes up and down. Raises SepnbError, here and where bands are set later, for bands that are
+    none, that lie above rate / 2, or whose gains go further.
 
     Where no JavaScript runs (a page without a kernel), a picture of the curve takes its place.
     """
@@ -45,13 +46,8 @@ class EqualizerEditor(anywidget.AnyWidget):
     ) -> None:
         match = start if isinstance(start, Match) else None
         equalizer = match.equalizer if match else start or Equalizer()
-        largest = max((abs(band.gain) for band in equalizer.bands), default=0.0)
-        if not 0 < max_gain <= LARGEST_GAIN or largest > max_gain:
-            raise SepnbError(
-                f"max_gain must hold the bands' gains (up to {largest:.1f} dB here) "
-                f"and be at most {LARGEST_GAIN:g} dB, not {max_gain:g}"
-            )
-        self._rate, self._match, self._name = rate, match, name
+        _check_gains(equalizer, max_gain)
+        self._rate, self._match, self._name, self._max_gain = rate, match, name, max_gain
         config = {"rate": rate, "max_gain": max_gain, "name": str(name), **_spectra(match)}
         super().__init__(bands=_plain(equalizer))
         self.set_trait("config", config)
@@ -69,6 +65,7 @@ class EqualizerEditor(anywidget.AnyWidget):
     def _only_bands(self, proposal: Mapping[str, Any]) -> list[dict[str, Any]]:
         equalizer = Equalizer.from_dict({"bands": proposal["value"]})
         equalizer.sections(self._rate)  # raises for a band that the rate cannot hold
+        _check_gains(equalizer, self._max_gain)
         return _plain(equalizer)
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict] | dict | None:
@@ -100,6 +97,15 @@ class EqualizerEditor(anywidget.AnyWidget):
         plt.close(figure)
         code = base64.b64encode(file.getvalue()).decode()
         return f"<img alt='The curve of the equaliser' style='max-width:100%' src='data:image/png;base64,{code}'>"
+
+
+def _check_gains(equalizer: Equalizer, max_gain: float) -> None:
+    largest = max((abs(band.gain) for band in equalizer.bands), default=0.0)
+    if not 0 < max_gain <= LARGEST_GAIN or largest > max_gain:
+        raise SepnbError(
+            f"max_gain must hold the bands' gains (up to {largest:.1f} dB here) "
+            f"and be at most {LARGEST_GAIN:g} dB, not {max_gain:g}"
+        )
 
 
 def _plain(equalizer: Equalizer) -> list[dict[str, Any]]:

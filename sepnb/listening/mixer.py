@@ -1,7 +1,8 @@
 """StemMixer: a mixer in the notebook for the stems of one or several systems, which Python reads and sets.
 
 The browser does the mixing (static/mixer.js), so that everything stays in step and nothing waits for Python. What the
-two share is a handful of small traits; the sounds travel once, in pieces, when a browser asks for them.
+two share is a handful of small traits; the sounds travel in pieces, when a browser that shows the mixer asks for them.
+A saved notebook keeps none of that, but up to 2 MB of plain players for each mixer (`page_players`).
 """
 
 import math
@@ -13,7 +14,8 @@ import anywidget
 import numpy as np
 import traitlets
 
-from sepnb.listening.encoding import checked, encode, mixer_config
+from sepnb.errors import SepnbError
+from sepnb.listening.encoding import Encoded, checked, encode, mixer_config
 from sepnb.listening.players import mix, page_players
 
 STATIC = Path(__file__).parent / "static"
@@ -51,6 +53,9 @@ class StemMixer(anywidget.AnyWidget):
     `gains` ({stem: dB}, -40 to 12, -inf for off; a stem that is not named has 0), `muted` and `soloed` (lists of
     stems), `system`, `loop` ((start, end) in s, or None), `match_levels`. `ready` and `problem` say how the browser
     fares. Bad values raise TraitError. Where no notebook runs (an exported page), plain players take its place.
+
+    A browser holds the sounds from when the mixer is first shown until a few seconds after it is last shown. Python
+    holds them until `close()`: like every widget, a mixer whose cell is run again stays in memory beside the new one.
 
     Raises SepnbError for stems that do not fit together, and for more sound than a notebook or browser takes.
     """
@@ -100,11 +105,22 @@ class StemMixer(anywidget.AnyWidget):
 
     def gains_db(self) -> dict[str, float]:
         """The gain in dB with which each stem of the system is heard, as `mix` takes it: -inf where it is not."""
-        return {stem: self._gain_db(stem) for stem in self._systems[self.system]}
+        return {stem: self._gain_db(stem) for stem in self._heard()}
 
     def mixdown(self) -> np.ndarray:
         """The mix as it is set, without the volume: audio (channels, samples), lowered where it would clip."""
-        return mix(self._systems[self.system], self.gains_db())
+        return mix(self._heard(), self.gains_db())
+
+    def close(self) -> None:
+        """Take the mixer out of the page, and let go of its sounds here and in the browser; it cannot be used again."""
+        super().close()
+        self._systems, self._encoded = {}, Encoded((), 1.0, "")
+        self.__dict__.pop("_page_players", None)
+
+    def _heard(self) -> Mapping[str, np.ndarray]:
+        if not self._systems:
+            raise SepnbError("this mixer was closed, and its sounds are gone: make another")
+        return self._systems[self.system]
 
     def _gain_db(self, stem: str) -> float:
         if stem in self.muted or (self.soloed and stem not in self.soloed):

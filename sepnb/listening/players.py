@@ -11,9 +11,10 @@ from sepnb.listening.encoding import Encoded, Systems, best_bit_rate, flac_bytes
 
 # A hosted notebook refuses messages of some tens of megabytes, and a page that holds them opens slowly.
 LARGEST_PLAYER_BYTES = 20_000_000
-# What stands in for a mixer is stored with the notebook, and mostly never heard: it has to be small.
-LARGEST_PAGE_BYTES = 3_000_000
-PAGE_BIT_RATES = (128, 96, 64)  # kbit/s in stereo
+# What stands in for a mixer is stored with the notebook, for each mixer, and mostly never heard: it has to be small.
+LARGEST_PAGE_BYTES = 2_000_000
+# Channels and kbit/s in stereo, the best that fits is taken: of half as many bits, mono sounds better than stereo.
+PAGE_CODINGS = ((2, 128), (2, 96), (1, 128), (1, 96), (1, 64))
 
 
 def players(stems: Mapping[str, np.ndarray], rate: int) -> "IPython.display.HTML":  # noqa: F821
@@ -39,18 +40,24 @@ def page_players(systems: Systems, rate: int, encoded: Encoded | None = None, la
     """HTML with a plain player for each stem of each system, of at most `largest` bytes in all.
 
     systems: {system: {stem: audio (channels, samples)}}. What is `encoded` already is taken as it is where that is
-    small enough, or else made MP3. What would be larger even so, or has more channels than MP3, becomes a sentence.
+    small enough, or else made MP3, of 128 kbit/s in stereo down to 32 in mono, and a sentence says so. What would be
+    larger even so (more than 20 sounds of 8 s, say), or has more channels than MP3, becomes a sentence.
     """
     sounds = [audio for stems in systems.values() for audio in stems.values()]
     shape, seconds = sounds[0].shape, sounds[0].shape[-1] / rate
-    room = largest * 3 // 4 - 500 * len(sounds)  # a page holds bytes as base64, four letters for three, and its tags
-    there = {}
+    # A page holds bytes as base64, four letters for three, and its tags.
+    room = largest * 3 // 4 - 500 * (1 + len(sounds))
+    there, note = {}, ""
     if encoded is not None and encoded.size <= room:
         there = {(sound.system, sound.stem): (sound.mime, sound.data) for sound in encoded.sounds}
-    elif kbits := best_bit_rate(shape, rate, len(sounds), room, PAGE_BIT_RATES):
+    elif coding := _page_coding(shape, rate, len(sounds), room):
+        channels, kbits = coding
+        form = f"stereo, {kbits} kbit/s" if channels == 2 else f"mono, {kbits // 2} kbit/s"
+        note = f"<p>As MP3 ({form}), to keep this page small: judge by ear in the running notebook.</p>"
         for system, stems in systems.items():
             for stem, audio in stems.items():
-                there[system, stem] = ("audio/mpeg", mp3_bytes(audio, rate, kbits))
+                heard = audio if channels == len(audio) else audio.mean(axis=0, keepdims=True)
+                there[system, stem] = ("audio/mpeg", mp3_bytes(heard, rate, kbits))
     else:
         return (
             f"<p>{len(sounds)} sounds of {seconds:.0f} s are too much for this page: open the notebook and run this "
@@ -60,7 +67,17 @@ def page_players(systems: Systems, rate: int, encoded: Encoded | None = None, la
     for stem in dict.fromkeys(stem for stems in systems.values() for stem in stems):
         cells = [_player(f"{stem}, {system}", *there.get((system, stem), ("", b""))) for system in systems]
         rows.append(_row(html.escape(stem), cells))
-    return f"<table>{''.join(rows)}</table>"
+    return f"<table>{''.join(rows)}</table>{note}"
+
+
+def _page_coding(shape: tuple[int, int], rate: int, count: int, room: int) -> tuple[int, int] | None:
+    """Channels and kbit/s (in stereo) of the first of PAGE_CODINGS in which `count` sounds fit, or None."""
+    channels, samples = shape
+    for most, kbits in PAGE_CODINGS:
+        kept = min(channels, most)
+        if channels <= 2 and best_bit_rate((kept, samples), rate, count, room, [kbits]):
+            return kept, kbits
+    return None
 
 
 def _row(name: str, cells: list[str]) -> str:

@@ -3,7 +3,7 @@
 The names below load on first use: importing this package needs no widgets and no statistics.
 """
 
-import importlib
+from sepnb.faces import on_first_use
 
 _HOME_OF = {
     "Item": "items",
@@ -20,8 +20,10 @@ _HOME_OF = {
     "simulated_panel": "simulated",
     "fixed_quality": "simulated",
     "quality_of_scores": "simulated",
+    "listeners_of": "simulated",
     "abx_results": "abx",
     "trials_needed": "abx",
+    "answers_needed": "abx",
     "rating_summary": "ratings",
     "rating_differences": "ratings",
     "post_screening": "ratings",
@@ -32,12 +34,4 @@ _HOME_OF = {
 
 __all__ = [*_HOME_OF]
 
-
-def __getattr__(name: str) -> object:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"sepnb.listening.blind.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'sepnb.listening.blind' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = on_first_use(__name__, _HOME_OF)

@@ -5,7 +5,8 @@ import pandas as pd
 from scipy.stats import binom, binomtest
 
 from sepnb.errors import SepnbError
-from sepnb.listening.blind.bootstrap import CONFIDENCE, holm
+from sepnb.listening.blind.bootstrap import CONFIDENCE
+from sepnb.listening.blind.significance import holm
 from sepnb.listening.blind.simulated import who
 
 POOLED = "all pairs"
@@ -18,8 +19,13 @@ def abx_results(answers: pd.DataFrame) -> pd.DataFrame:
     `answers` as `read_answers` gives them. Columns: pair ("A against B", last "all pairs" where there are several), n,
     correct, share; p, one-sided: how often guessing is right as often or more (exact binomial test); p_holm, the same
     for being one pair of several (NaN of all pairs); low and high: 95 % interval of the share (Clopper and Pearson
-    1934); needed: how many right answers of n have p < 0.05 (NaN below five trials, where not even all do); listeners,
-    and simulated: the part of them that are no people.
+    1934); needed: how many right answers of n have p < 0.05 (NaN below five trials, where not even all do); trials and
+    unfinished: how many the test has for all its listeners, and how many of those have no answer yet (NaN where the
+    answers do not say); listeners, and simulated: the part of them that are no people.
+
+    While a test is unfinished, p, p_holm, low, high and needed are NaN: who looks again after every answer, and stops
+    when p is small, will find something where there is nothing. Leave out the answers of a listener who gave up, as
+    long as you have not seen them.
 
     A p above 0.05 does not say that nobody can hear it: see `trials_needed`. Answers of several listeners and items are
     taken as so many independent trials. Raises SepnbError where the answers are not those of an ABX test.
@@ -28,13 +34,13 @@ def abx_results(answers: pd.DataFrame) -> pd.DataFrame:
         raise SepnbError("these are not the answers of an ABX test: read_answers gives them")
     pairs = [" against ".join(sorted((a, b))) for a, b in zip(answers["a"], answers["b"], strict=True)]
     parts = list(answers.groupby(np.array(pairs, dtype=object), sort=False))
-    rows = [_result(name, part) for name, part in parts]
+    rows = [_result(name, part, answers) for name, part in parts]
     for row, p in zip(rows, holm(np.array([row["p"] for row in rows])), strict=True):
         row["p_holm"] = p
     if len(rows) > 1:
-        rows.append({**_result(POOLED, answers), "p_holm": np.nan})
-    order = ["pair", "n", "correct", "share", "p", "p_holm", "low", "high", "needed", "listeners", "simulated"]
-    return pd.DataFrame(rows)[order]
+        rows.append({**_result(POOLED, answers, answers), "p_holm": np.nan})
+    order = ["pair", "n", "correct", "share", "p", "p_holm", "low", "high", "needed", "trials", "unfinished"]
+    return pd.DataFrame(rows)[[*order, "listeners", "simulated"]]
 
 
 def answers_needed(n: int, level: float = LEVEL) -> int | None:
@@ -59,19 +65,26 @@ def trials_needed(share: float, power: float = 0.8, level: float = LEVEL) -> int
     return int(counts[short[-1] + 1]) if len(short) else 1
 
 
-def _result(name: str, part: pd.DataFrame) -> dict[str, object]:
+def _result(name: str, part: pd.DataFrame, answers: pd.DataFrame) -> dict[str, object]:
     n, correct = len(part), int(part["correct"].sum())
-    test = binomtest(correct, n, 0.5, alternative="greater")
+    trials, unfinished = _progress(part, answers)
+    result = {"pair": name, "n": n, "correct": correct, "share": correct / n, "trials": trials}
+    result |= {"unfinished": unfinished, **who(part)}
+    if unfinished > 0:
+        return {**result, **dict.fromkeys(("p", "low", "high", "needed"), np.nan)}
     bounds = binomtest(correct, n).proportion_ci(CONFIDENCE, method="exact")
-    needed = answers_needed(n)
     return {
-        "pair": name,
-        "n": n,
-        "correct": correct,
-        "share": correct / n,
-        "p": float(test.pvalue),
+        **result,
+        "p": float(binomtest(correct, n, 0.5, alternative="greater").pvalue),
         "low": float(bounds.low),
         "high": float(bounds.high),
-        "needed": np.nan if needed is None else needed,
-        **who(part),
+        "needed": answers_needed(n) or np.nan,
     }
+
+
+def _progress(part: pd.DataFrame, answers: pd.DataFrame) -> tuple[float, float]:
+    """Trials, and those without an answer, of everybody who takes the tests that `part` is of."""
+    if "unfinished" not in answers:
+        return np.nan, np.nan
+    everybody = answers[answers["test"].isin(part["test"])].drop_duplicates(["test", "listener"])
+    return int(everybody["trials"].sum()), int(everybody["unfinished"].sum())

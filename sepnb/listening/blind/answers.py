@@ -1,5 +1,6 @@
 """Answers of a listening test, kept in a CSV file as they are given; and many such files read as one table."""
 
+import contextlib
 import csv
 import io
 import os
@@ -16,7 +17,7 @@ from sepnb.errors import SepnbError
 from sepnb.files import file_name
 from sepnb.listening.blind.design import ABX, QUESTIONS, RATING, Design, Trial, listener_name, role_of
 
-_FIRST = ["test", "listener", "trial", "number", "rows", "track", "target"]
+_FIRST = ["test", "listener", "trial", "number", "trials", "rows", "track", "target"]
 _LAST = ["took", "at"]
 COLUMNS = {
     ABX: [*_FIRST, "a", "b", "x", "answer", "correct", "loudness_a", "loudness_b", "gain_a", "gain_b", *_LAST],
@@ -24,12 +25,13 @@ COLUMNS = {
 }
 # What no two rows of a table have in common; a row that has is the same answer twice.
 _KEYS = {ABX: ["test", "listener", "trial"], RATING: ["test", "listener", "trial", "label", "question"]}
-_NUMBERS = {"number", "rows", "rating", "took"} | {
+_NUMBERS = {"number", "trials", "rows", "rating", "took"} | {
     f"{what}{whose}" for what in ("loudness", "gain") for whose in ("", "_a", "_b")
 }
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 SAME_GAIN = 0.2  # dB; a system computed again on another machine differs by far less, a system trained anew by more
 
+Row = dict[str, str]
 Rows = list[dict[str, object]]
 
 
@@ -38,7 +40,8 @@ class AnswerFile:
 
     `where`: a file ending in ".csv", which several listeners may share one after the other, or a folder, where each has
     a file of their own. The columns are those of `COLUMNS`: for ABX a row a trial, for ratings a row a sound and
-    question; `rows` says how many rows belong to the trial, `took` is in seconds, `at` is UTC.
+    question; `trials` says how many trials the whole test has, `rows` how many rows belong to the trial, `took` is in
+    seconds, `at` is UTC.
 
     A test that was stopped goes on: a line that was not written to its end, and a trial of which rows are missing, are
     cut off. Raises SepnbError where the file holds something else, answers to another test, or answers to this test
@@ -50,6 +53,8 @@ class AnswerFile:
         where = Path(where)
         self.path = where if where.suffix.lower() == ".csv" else where / _name(design.kind, self.listener)
         self.done: set[str] = set()
+        self._trials = len(design.trials(self.listener))
+        self._torn = False  # whether something was written half, and could not be taken back
         if self.path.exists():
             self._go_on()
 
@@ -57,27 +62,41 @@ class AnswerFile:
         """Append the answer to a trial; when this returns it is on the disk.
 
         `answer`: of ABX "A" or "B", of ratings label → question → 0 to 100. `number`: the trial's place in the test,
-        from 1. `took`: seconds.
+        from 1. `took`: seconds. Raises OSError where it could not be written; it can be added again, and what was
+        written of it is cut off at once or, where that fails too, before the next answer.
         """
+        if self._torn:
+            self._go_on()
+        if trial.id in self.done:
+            return
         rows = _abx_rows(trial, answer) if self.design.kind == ABX else _rating_rows(trial, answer)
         common = {
             "test": self.design.fingerprint,
             "listener": self.listener,
             "trial": trial.id,
             "number": number,
+            "trials": self._trials,
             "rows": len(rows),
             "track": trial.item.track,
             "target": trial.item.target,
             "took": f"{took:.1f}",
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        new = not self.path.exists() or self.path.stat().st_size == 0
-        text = _text([{**common, **row} for row in rows], self.design.kind, header=new)
+        before = self.path.stat().st_size if self.path.exists() else 0
+        text = _text([{**common, **row} for row in rows], self.design.kind, header=before == 0)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        file, self._torn = self.path.open("ab"), True
+        try:
+            with file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # a full disk: half of a line may be written, to which the next answer would be glued
+            with contextlib.suppress(OSError):
+                self._cut(before)
+                self._torn = False
+            raise
+        self._torn = False
         self.done.add(trial.id)
 
     def _go_on(self) -> None:
@@ -101,35 +120,75 @@ class AnswerFile:
                         "were given (was it trained anew?): name another file or folder for the new sounds"
                     )
         if whole < self.path.stat().st_size:
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
-                os.fsync(file.fileno())
+            self._cut(whole)
+        self._torn = False
         self.done = {row["trial"] for row in rows if row["listener"] == self.listener}
 
+    def _cut(self, size: int) -> None:
+        """Make the file as short as `size` bytes."""
+        with self.path.open("r+b") as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
 
-def read_answers(where: Path | str | Iterable[Path | str], kind: str | None = None) -> pd.DataFrame:
-    """The answers of all listeners in one table; columns as `AnswerFile` writes them.
+
+def read_answers(
+    where: Path | str | Iterable[Path | str], kind: str | None = None, *, several: bool = False
+) -> pd.DataFrame:
+    """The answers of all listeners in one table; columns as `AnswerFile` writes them, and `unfinished`.
+
+    `unfinished` is how many trials of the test the row's listener has not answered yet.
 
     `where`: a file, a folder (all answer files in it; other CSV files are passed over), or several of them. `kind`:
-    "abx" or "rating", needed where both are there. Trials that were not written to their end are left out. Of a trial
-    that is there twice (a file that was copied) the first counts, and a warning says so. Raises SepnbError where there
-    are no answers, both kinds, or a file that holds something else.
+    "abx" or "rating", needed where both are there. `several`: take answers to several tests together. Trials that were
+    not written to their end are left out. Of a trial that is there twice (a file that was copied) the first counts, and
+    a warning says so. Raises SepnbError where there are no answers, both kinds, answers to more than one test (unless
+    `several`), answers to one test with different sounds, or a file that holds something else.
     """
     if kind not in (None, *COLUMNS):
         raise SepnbError(f"there are no answers of the kind {kind!r}: {' or '.join(COLUMNS)}")
     places = [where] if isinstance(where, (str, Path)) else list(where)
-    tables: dict[str, Rows] = {ABX: [], RATING: []}
+    tables: dict[str, list[tuple[Path, Row]]] = {ABX: [], RATING: []}
     for place in map(Path, places):
         found = sorted(path for path in place.glob("*.csv") if _is_answers(path)) if place.is_dir() else [place]
         for path in found:
             of_kind, rows, _ = _parsed(path)
-            tables[of_kind] += rows
+            tables[of_kind] += [(path, row) for row in rows]
     there = [name for name, rows in tables.items() if rows and kind in (None, name)]
     if not there:
         raise SepnbError(f"there are no answers{f' of the kind {kind!r}' if kind else ''} in {_listed(places)}")
     if len(there) > 1:
         raise SepnbError(f'{_listed(places)} holds ABX answers and ratings: say which (kind="abx" or kind="rating")')
-    return _typed(pd.DataFrame(tables[there[0]], columns=COLUMNS[there[0]]), there[0])
+    found = tables[there[0]]
+    if not several:
+        _require_one_test(found)
+    _require_same_sounds(found)
+    return _typed(pd.DataFrame([row for _, row in found], columns=COLUMNS[there[0]]), there[0])
+
+
+def _require_one_test(found: Iterable[tuple[Path, Row]]) -> None:
+    files: dict[str, dict[str, None]] = {}
+    for path, row in found:
+        files.setdefault(row["test"], {})[str(path)] = None
+    if len(files) > 1:
+        said = "; ".join(f"{test} in {', '.join(paths)}" for test, paths in files.items())
+        raise SepnbError(
+            f"these are answers to {len(files)} tests (other songs, systems or another seed): {said}. Give the files "
+            "of one test, or read_answers(…, several=True) to take them together"
+        )
+
+
+def _require_same_sounds(found: Iterable[tuple[Path, Row]]) -> None:
+    """A test is named by what was asked; that the sounds were the same is told by the gains that matched them."""
+    first: dict[tuple[str, ...], tuple[float, Path, str]] = {}
+    for path, row in found:
+        for condition, gain in _gains_in(row):
+            key = (row["test"], row["track"], row["target"], condition)
+            known, known_path, listener = first.setdefault(key, (gain, path, row["listener"]))
+            if abs(known - gain) > SAME_GAIN:
+                raise SepnbError(
+                    f"{row['listener']} in {path} heard another {condition!r} on {row['track']!r} ({row['target']}) "
+                    f"than {listener} in {known_path} (was it trained anew?): leave one of the files out"
+                )
 
 
 def _abx_rows(trial: Trial, answer: str) -> Rows:
@@ -245,9 +304,10 @@ def _typed(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     table = table[~twice].reset_index(drop=True)
     for column in table.columns.intersection(sorted(_NUMBERS)):
         table[column] = pd.to_numeric(table[column])
-    if kind == ABX:
-        table["correct"] = table["correct"] == "True"
-    return table
+    if kind == ABX:  # not as it is written: a spreadsheet makes TRUE of True
+        table["correct"] = (table["x"] == table["a"]) == (table["answer"] == "A")
+    answered = table.groupby(["test", "listener"])["trial"].transform("nunique")
+    return table.assign(unfinished=table["trials"] - answered)
 
 
 def _listed(places: Iterable[Path | str]) -> str:

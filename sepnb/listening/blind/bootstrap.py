@@ -2,8 +2,9 @@
 
 Every listener hears every item, so both are drawn, each with replacement, and a rating counts as often as its listener
 times its item was drawn: the "pigeonhole bootstrap" of Owen, "The pigeonhole bootstrap", Annals of Applied Statistics
-2007. It is a little on the safe side (noise of single ratings counts more than once). What there is only one of is not
-drawn: the interval then speaks of that listener or that item alone. With fewer than some six of each it is too narrow.
+2007. It is a little on the safe side (noise of single ratings counts more than once). With fewer than some six of each
+it is too narrow, and with fewer than `FEWEST_ITEMS` items there is none: two items drawn anew say nothing of a third.
+A listener alone is not drawn: the interval then speaks of that listener only.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+FEWEST_ITEMS = 3  # below which there are no intervals
 
 
 @dataclass(frozen=True)
@@ -60,27 +62,6 @@ def interval(resampled: np.ndarray) -> tuple[float, float]:
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(known, [tail, 100 - tail])
     return float(low), float(high)
-
-
-def p_value(resampled: np.ndarray) -> float:
-    """Two-sided p of "the value is 0", by how many resampled values lie on either side; NaN where there are none."""
-    known = resampled[np.isfinite(resampled)]
-    if not len(known):
-        return np.nan
-    tail = min((known <= 0).sum(), (known >= 0).sum()) + 1  # of finitely many draws none gives p = 0
-    return float(min(1.0, 2 * tail / (len(known) + 1)))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """p-values adjusted for being several (Holm 1979): below 0.05, none of those is likely to be chance; NaN stays."""
-    adjusted = np.full(len(p), np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    highest = 0.0
-    for place, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - place) * p[index]))
-        adjusted[index] = highest
-    return adjusted
 
 
 def _counts(rng: np.random.Generator, count: int, resamples: int) -> np.ndarray:

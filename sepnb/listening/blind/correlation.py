@@ -17,18 +17,28 @@ from sepnb.metrics.aggregate import track_medians
 
 ALL = "all"  # stems together
 FEWEST = 3  # points, of which a correlation can be anything but 1 or -1
-FEWEST_ITEMS = 3  # excerpts, below which drawing them anew is no measure of anything
 _AT_ONCE = 4_000_000  # comparisons in memory, of eight bytes each
 
 
-def rated_points(answers: pd.DataFrame, scores: pd.DataFrame, question: str = "quality") -> pd.DataFrame:
+def rated_points(
+    answers: pd.DataFrame,
+    scores: pd.DataFrame,
+    question: str = "quality",
+    *,
+    metrics: Sequence[str] | None = None,
+    anchor: bool = False,
+) -> pd.DataFrame:
     """The mean rating of each system on each item beside its scores: columns system, track, target, rating, metrics.
 
     `answers` as `read_answers` gives them. `scores`: as `sepnb.evaluate` or `item_scores` give them; of frames the
-    median counts. What was rated and not scored (the hidden reference) is left out. Raises SepnbError where nothing is
-    left, as where the names differ.
+    median counts. `metrics`: columns of `scores` (None: all). Only points that have all of them, so that metrics can be
+    set side by side; a metric that has no finite value at all costs no points.
+
+    Only systems, unless `anchor` asks for the mixture too: it is far off in ratings and in most scores, so that with it
+    almost any metric seems to follow the ratings. (It has no SAR and no SI-SAR: with it, name other metrics.) Raises
+    SepnbError where nothing was both rated and scored, as where the names differ, and for a metric that is not there.
     """
-    return _points(answers, scores, question)[0]
+    return _points(answers, scores, question, metrics, anchor)[0]
 
 
 def correlate(
@@ -38,26 +48,26 @@ def correlate(
     question: str = "quality",
     resamples: int = 1000,
     seed: int = 0,
+    *,
+    anchor: bool = False,
 ) -> pd.DataFrame:
     """How closely ratings follow each metric, for each stem and for all together: a row each.
 
-    Arguments as for `rated_points`; `metrics`: columns of `scores` (None: all). Columns: target, metric, question,
+    Arguments as for `rated_points`, and over the same points: those that have all metrics. So the coefficients of one
+    stem are of the same systems on the same items, and can be set side by side. Columns: target, metric, question,
     points (a system on an item), pearson with pearson_low and pearson_high, spearman (of ranks) with spearman_low and
     spearman_high (95 % intervals: listeners and items drawn anew, see `bootstrap`); listeners and simulated.
 
     A correlation of fewer than three points, or where one side does not vary, is NaN, and so is the interval of fewer
     than three items. "all" mixes stems, which have scores of their own height: look at the stems.
     """
-    points, ratings, items = _points(answers, scores, question)
-    known = [column for column in points.columns if column not in ("system", "track", "target", "rating")]
-    if missing := [metric for metric in metrics or () if metric not in known]:
-        raise SepnbError(f"there are no scores called {', '.join(missing)}; there are {', '.join(known)}")
+    points, ratings, items = _points(answers, scores, question, metrics, anchor)
     draws = bootstrap.draw(ratings.shape[1], int(items.max()) + 1, resamples, seed)
     targets = list(dict.fromkeys(points["target"]))
     parts = [ALL, *targets] if len(targets) > 1 else targets
     rows, counts = [], who(answers)
     for target in parts:
-        for metric in metrics or known:
+        for metric in points.columns[4:]:
             chosen = np.isfinite(points[metric].to_numpy(dtype=float))
             if target != ALL:
                 chosen &= (points["target"] == target).to_numpy()
@@ -67,24 +77,18 @@ def correlate(
     return pd.DataFrame(rows)
 
 
-def _points(answers: pd.DataFrame, scores: pd.DataFrame, question: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+def _points(
+    answers: pd.DataFrame, scores: pd.DataFrame, question: str, metrics: Sequence[str] | None, anchor: bool
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """`rated_points`, the ratings behind each point (points, listeners), and the number of each point's item."""
     grids, _ = rating_grids(answers)
-    of_systems = {system: grid for (asked, system), grid in grids.items() if asked == question}
-    if not of_systems:
-        raise SepnbError(f"nobody was asked for {question!r}; the questions were {', '.join({q for q, _ in grids})}")
-    metrics = [
-        column
-        for column in scores.columns
-        if column not in ("system", "track", "target", "frame") and pd.api.types.is_numeric_dtype(scores[column])
-    ]
-    table = None
-    for metric in metrics:
-        one = track_medians(scores, metric)
-        table = one if table is None else table.merge(one, on=["system", "track", "target"], how="outer")
-    if table is None:
-        raise SepnbError("the table of scores holds no score")
-    table = table.set_index(["system", "track", "target"])
+    roles, wanted = dict(zip(answers["system"], answers["role"], strict=True)), {"system", "anchor" if anchor else ""}
+    if question not in (questions := list(dict.fromkeys(asked for asked, _ in grids))):
+        raise SepnbError(f"nobody was asked for {question!r}; the questions were {', '.join(questions)}")
+    of_systems = {
+        system: grid for (asked, system), grid in grids.items() if asked == question and roles[system] in wanted
+    }
+    table = _medians(scores, metrics)
     names = answers.drop_duplicates(["track", "target"])[["track", "target"]].reset_index(drop=True)
     rows, ratings, items = [], [], []
     for system, grid in of_systems.items():
@@ -100,7 +104,27 @@ def _points(answers: pd.DataFrame, scores: pd.DataFrame, question: str) -> tuple
             "have to be the same"
         )
     points = pd.DataFrame(rows, columns=["system", "track", "target", "rating", *table.columns])
-    return points, np.array(ratings), np.array(items)
+    finite = np.isfinite(points[table.columns].to_numpy(dtype=float))
+    whole = finite[:, finite.any(axis=0)].all(axis=1)
+    if not whole.any():
+        raise SepnbError(f"no system has all of the scores {', '.join(table.columns)} on any item: name fewer of them")
+    return points[whole].reset_index(drop=True), np.array(ratings)[whole], np.array(items)[whole]
+
+
+def _medians(scores: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
+    """Scores, medians of frames, by system, track and target."""
+    keys = ["system", "track", "target"]
+    known = [
+        column
+        for column in scores.columns
+        if column not in (*keys, "frame") and pd.api.types.is_numeric_dtype(scores[column])
+    ]
+    if not known:
+        raise SepnbError("the table of scores holds no score")
+    if missing := [metric for metric in metrics or () if metric not in known]:
+        raise SepnbError(f"there are no scores called {', '.join(missing)}; there are {', '.join(known)}")
+    columns = [track_medians(scores, metric).set_index(keys)[metric] for metric in metrics or known]
+    return pd.concat(columns, axis=1)
 
 
 def _correlations(values: np.ndarray, ratings: np.ndarray, items: np.ndarray, draws: bootstrap.Draws) -> dict:
@@ -112,7 +136,7 @@ def _correlations(values: np.ndarray, ratings: np.ndarray, items: np.ndarray, dr
     once = np.ones_like(plain)
     found["pearson"] = _pearson(values[None], plain, once)[0]
     found["spearman"] = _pearson(_ranks(values[None], once), _ranks(plain, once), once)[0]
-    if len(set(items)) < FEWEST_ITEMS:
+    if len(set(items)) < bootstrap.FEWEST_ITEMS:
         return found
     known = np.isfinite(ratings)
     heard, given = draws.listeners @ known.T, draws.listeners @ np.where(known, ratings, 0.0).T  # (resamples, points)

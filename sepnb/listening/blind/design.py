@@ -11,17 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sepnb.errors import SepnbError
+from sepnb.figures.rating_scale import QUESTIONS
 from sepnb.listening.blind.items import ANCHOR, REFERENCE, Item
 
 ABX, RATING = "abx", "rating"
-
-# What a rating answers, and how it is asked. More is better in all of them: nobody has to turn a scale round.
-QUESTIONS = {
-    "quality": "Overall quality: 100 is as good as the reference",
-    "interference": "Freedom from other instruments: 100 is no bleed",
-    "artefacts": "Freedom from noise and artefacts: 100 is no gurgling, no dullness",
-}
-WORDS = ("bad", "poor", "fair", "good", "excellent")  # of BS.1534's scale, each for 20 points
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +91,7 @@ class Design:
             for (item, repetition), (swapped, x) in zip(pages, turns, strict=True):
                 a, b = pair[::-1] if swapped else pair
                 labels = {"A": a, "B": b, "X": (a, b)[x]}
-                trials.append(Trial(_digest([self.kind, item.name, sorted(pair), repetition])[:12], item, labels))
+                trials.append(Trial(_trial_id(self.kind, item.name, sorted(pair), repetition), item, labels))
         return trials
 
     def _ratings(self, rng: np.random.Generator) -> list[Trial]:
@@ -106,7 +99,7 @@ class Design:
         for item, repetition in itertools.product(self.items, range(self.repetitions)):
             order = [list(item.sounds)[place] for place in rng.permutation(len(item.sounds))]
             labels = {str(number): name for number, name in enumerate(order, start=1)}
-            trials.append(Trial(_digest([self.kind, item.name, repetition])[:12], item, labels))
+            trials.append(Trial(_trial_id(self.kind, item.name, repetition), item, labels))
         return trials
 
 
@@ -154,3 +147,8 @@ def listener_name(name: str) -> str:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _trial_id(*what: object) -> str:
+    """Twelve signs; the first is a letter, or a spreadsheet would take 12345e678901 for a number."""
+    return f"t{_digest(list(what))[:11]}"

@@ -1,12 +1,14 @@
 """What ratings tell: how good each system is, which is better, and which listeners could not hear the difference."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from sepnb.errors import SepnbError
 from sepnb.listening.blind import bootstrap
+from sepnb.listening.blind.significance import holm, p_of_difference
 from sepnb.listening.blind.simulated import who
 
 BELOW, TOO_OFTEN = 90, 0.15  # of the hidden reference's ratings, in more than this part of the trials: BS.1534-3
@@ -16,19 +18,19 @@ def rating_summary(answers: pd.DataFrame, resamples: int = bootstrap.RESAMPLES, 
     """Each system, the hidden reference and the mixture on each question: a row each, best first.
 
     `answers` as `read_answers` gives them. Columns: question, system, role, ratings, items; mean with mean_low and
-    mean_high, median with median_low and median_high (95 % intervals over listeners and items, see `bootstrap`);
-    listeners and simulated as in `abx_results`. Of an item that a listener rated more than once the mean counts.
+    mean_high, median with median_low and median_high (95 % intervals over listeners and items, see `bootstrap`; NaN
+    below three items); listeners and simulated as in `abx_results`. Of an item that a listener rated more than once the
+    mean counts.
     """
     grids, (listeners, items) = rating_grids(answers)
     draws = bootstrap.draw(listeners, items, resamples, seed)
-    several = listeners > 1 or items > 1
     roles, counts = dict(zip(answers["system"], answers["role"], strict=True)), who(answers)
     rows = []
     for (question, system), grid in grids.items():
         row = {"question": question, "system": system, "role": roles[system]}
-        row |= {"ratings": int(np.isfinite(grid).sum()), "items": int(np.isfinite(grid).any(axis=0).sum())}
+        row |= {"ratings": int(np.isfinite(grid).sum()), "items": _items_in(grid)}
         for name, statistic in (("mean", bootstrap.means), ("median", bootstrap.medians)):
-            low, high = bootstrap.interval(statistic(grid, draws)) if several else (np.nan, np.nan)
+            low, high = _interval(statistic, grid, draws)
             row |= {name: float(getattr(np, f"nan{name}")(grid)), f"{name}_low": low, f"{name}_high": high}
         rows.append({**row, **counts})
     table = pd.DataFrame(rows)
@@ -47,9 +49,12 @@ def rating_differences(
     """Every two systems, by what a listener gave the one more than the other on the same item: a row a pair.
 
     Columns: question, a, b (a has the higher mean), difference (mean, in points), low and high (95 % interval over
-    listeners and items), p (two-sided, from the same draws) and p_holm, for being one of so many pairs; pairs (of
-    ratings); listeners and simulated. With `everything`, the hidden reference and the mixture count as systems.
-    Raises SepnbError for a question that was not asked, and for fewer than two systems.
+    listeners and items, NaN below three items), p (two-sided, see `significance`) and p_holm, for being one of so many
+    pairs; pairs (of ratings); listeners and simulated. With `everything`, the hidden reference and the mixture count as
+    systems. Raises SepnbError for a question that was not asked, and for fewer than two systems.
+
+    p is the stricter of the two: it cannot be below 0.05 with fewer than six items (of three pairs, p_holm with fewer
+    than seven), however large the difference. Of a single listener, p and interval speak of that listener alone.
     """
     grids, (listeners, items) = rating_grids(answers)
     asked = list(dict.fromkeys(name for name, _ in grids))
@@ -71,12 +76,12 @@ def rating_differences(
             continue
         if np.nanmean(between) < 0:
             a, b, between = b, a, -between
-        drawn = bootstrap.means(between, draws) if max(listeners, items) > 1 else np.array([np.nan])
-        low, high = bootstrap.interval(drawn)
+        low, high = _interval(bootstrap.means, between, draws)
         row = {"question": question, "a": a, "b": b, "difference": float(np.nanmean(between)), "low": low, "high": high}
-        rows.append({**row, "p": bootstrap.p_value(drawn), "pairs": int(np.isfinite(between).sum()), **counts})
+        row |= {"p": p_of_difference(between, resamples, seed), "pairs": int(np.isfinite(between).sum())}
+        rows.append({**row, **counts})
     table = pd.DataFrame(rows)
-    table.insert(7, "p_holm", bootstrap.holm(table["p"].to_numpy()))
+    table.insert(7, "p_holm", holm(table["p"].to_numpy()))
     return table.sort_values("difference", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -123,6 +128,19 @@ def rating_grids(answers: pd.DataFrame) -> tuple[dict[tuple[str, str], np.ndarra
         grid[cells.index.get_level_values(0), cells.index.get_level_values(1)] = cells
         grids[key] = grid
     return grids, shape
+
+
+def _interval(
+    statistic: Callable[[np.ndarray, bootstrap.Draws], np.ndarray], grid: np.ndarray, draws: bootstrap.Draws
+) -> tuple[float, float]:
+    """95 % interval of a statistic of ratings (listeners, items); NaN of too few items."""
+    if _items_in(grid) < bootstrap.FEWEST_ITEMS:
+        return np.nan, np.nan
+    return bootstrap.interval(statistic(grid, draws))
+
+
+def _items_in(grid: np.ndarray) -> int:
+    return int(np.isfinite(grid).any(axis=0).sum())
 
 
 def _require_ratings(answers: pd.DataFrame) -> None:

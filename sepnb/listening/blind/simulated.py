@@ -91,6 +91,20 @@ def who(answers: pd.DataFrame) -> dict[str, float]:
     return {"listeners": len(names), "simulated": float(names.str.startswith(SIMULATED).mean())}
 
 
+def listeners_of(table: pd.DataFrame) -> str:
+    """Who listened, for a caption: "3 listeners", "6 simulated listeners", "4 listeners, 2 of them simulated".
+
+    `table`: answers, or any table of results (of whose rows the one with most listeners counts).
+    """
+    counts = who(table) if "listener" in table else table.loc[table["listeners"].idxmax()]
+    count = int(counts["listeners"])
+    simulated = round(count * counts["simulated"])
+    people = "listener" if count == 1 else "listeners"
+    if simulated == count:
+        return f"{count} simulated {people}"
+    return f"{count} {people}{f', {simulated} of them simulated' if simulated else ''}"
+
+
 def simulated_panel(count: int, quality: Quality, spread: float = 8.0, seed: int = 0, **options: float) -> list:
     """`count` simulated listeners, whose biases have a standard deviation of `spread` points; `options` go to each."""
     biases = spread * np.random.default_rng(seed).standard_normal(count)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from sepnb.errors import SepnbError
+from sepnb.figures.rating_scale import QUESTIONS, WORDS
 from sepnb.listening.blind.answers import AnswerFile
-from sepnb.listening.blind.design import ABX, QUESTIONS, WORDS, Design, Trial
+from sepnb.listening.blind.design import ABX, Design, Trial
 from sepnb.listening.blind.items import REFERENCE
 
 MOVED, UNMOVED = "#0D6DCC", "#BBBBBB"  # handles of sliders: grey ones wait
@@ -92,8 +94,9 @@ class BlindTest(widgets.VBox):
             return
         try:
             self._file.add(self._shown, self.done + 1, self._questions.answer, time.monotonic() - self._began)
-        except OSError as error:
-            reason = f"The answer could not be written to {self.path} ({error.strerror or error}): press Next again."
+        except (OSError, SepnbError) as error:
+            said = getattr(error, "strerror", None) or error
+            reason = f"The answer could not be written to {self.path} ({said}): press Next again."
             self._message.value = _sentence(reason)
             return
         self._show_next()

@@ -62,6 +62,17 @@ function html(tag, attributes, parent, text) {
   return made;
 }
 
+/** Whether the page around an element is dark: by the first background that is not clear, or else by its text. */
+function isDark(at) {
+  const parts = (colour) => (colour.match(/[\d.]+/g) ?? []).map(Number);
+  const light = ([red, green, blue]) => 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  for (let node = at; node; node = node.parentElement) {
+    const colour = parts(getComputedStyle(node).backgroundColor);
+    if (colour.length >= 3 && (colour[3] ?? 1) > 0.5) return light(colour) < 118; // of 255: middle grey to the eye
+  }
+  return light(parts(getComputedStyle(at).color)) > 165;
+}
+
 export function createEqualizer(root, host) {
   const { rate, max_gain: maxGain, name, centres = [], source = [], target = [], counted = [] } = host.config;
   const WIDTH = root.clientWidth && root.clientWidth < NARROW ? 400 : 720;
@@ -94,6 +105,14 @@ export function createEqualizer(root, host) {
   const says = html("div", { className: "says" }, box);
   says.setAttribute("aria-live", "polite");
   root.append(box);
+  const setTheme = () => (box.dataset.theme = isDark(root) ? "dark" : "light");
+  setTheme();
+  const sizes = new ResizeObserver(setTheme); // a notebook puts the element into its page later
+  sizes.observe(box);
+  const themes = new MutationObserver(setTheme);
+  for (const node of [document.documentElement, document.body]) themes.observe(node, { attributes: true });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", setTheme);
 
   function drawGrid() {
     for (const f of [20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000].filter((f) => f <= highest)) {
@@ -282,11 +301,11 @@ export function createEqualizer(root, host) {
       "-": { q: band.q / 1.1 },
     };
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key !== "Tab" && event.key !== "Escape") event.stopPropagation(); // a notebook has keys of its own
     if (moves[event.key]) change(i, moves[event.key]);
     else if (event.key === "Delete" || event.key === "Backspace") remove(i);
     else return;
     event.preventDefault();
-    event.stopPropagation();
   }
 
   function wheel(event, i) {
@@ -337,6 +356,9 @@ export function createEqualizer(root, host) {
   return {
     destroy() {
       stop();
+      sizes.disconnect();
+      themes.disconnect();
+      scheme.removeEventListener("change", setTheme);
       box.remove();
     },
   };

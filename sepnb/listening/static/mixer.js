@@ -34,6 +34,7 @@ export class Player {
       problem: "",
     };
     this.loaded = 0;
+    this.received = new Map(); // sound -> bytes that have come
     this.run = null; // the sources that sound now: {sources, when, offset, loop}
     this.attempt = 0; // counts calls of play and pause, so that a late answer to an old one does nothing
     this.listeners = new Set();
@@ -43,9 +44,10 @@ export class Player {
     for (const name of Object.keys(this.state)) {
       if (name === "ready" || name === "problem") continue;
       const given = host.get(name);
-      if (given !== undefined) this.state[name] = given;
+      if (given !== undefined) this.state[name] = this.allowed(name, given); // a host may have it of a longer song
       this.leave.push(host.onChange(name, (value) => this.apply(name, value)));
     }
+    this.leaveLoop(this.state.position);
     this.setGains();
     const stop = (event) => event.detail !== this && this.set("playing", false);
     document.addEventListener(PLAYS, stop);
@@ -126,9 +128,9 @@ export class Player {
   }
 
   async loadOne(sound) {
-    const bytes = await this.host.load(sound.id, () => this.hear());
-    this.hear();
+    const bytes = await this.host.load(sound.id, (count) => this.hear(sound, count));
     if (this.destroyed) return;
+    this.hear(sound, bytes.byteLength);
     let decoded;
     try {
       decoded = await this.context.decodeAudioData(bytes);
@@ -150,10 +152,26 @@ export class Player {
     return buffer;
   }
 
-  hear() {
+  /** Of a sound, `count` bytes have come. */
+  hear(sound, count) {
+    if (this.destroyed) return;
     this.heard = Date.now();
     if (this.silent) this.say("");
     this.silent = false;
+    this.received.set(sound, count);
+    this.emit("loaded");
+  }
+
+  /** How far loading is, in words: by bytes, or by sounds where their sizes are kept secret. */
+  get progress() {
+    const { sounds } = this.config;
+    const megabytes = (count) => (count / 1e6).toFixed(1);
+    const sum = (counts) => counts.reduce((total, count) => total + count, 0);
+    if (sounds.every(({ bytes }) => bytes)) {
+      const total = sum(sounds.map(({ bytes }) => bytes));
+      return `${megabytes(sum([...this.received.values()]))} of ${megabytes(total)} MB`;
+    }
+    return `${this.loaded} of ${sounds.length} sound${sounds.length > 1 ? "s" : ""}`;
   }
 
   checkSilence() {
@@ -175,11 +193,18 @@ export class Player {
     if (name !== "position" && JSON.stringify(value) === JSON.stringify(this.state[name])) return false;
     this.state[name] = value;
     if (name === "playing") value ? this.play() : this.pause();
-    else if (name === "position") this.jump(value);
-    else if (name === "loop") this.jump(this.inLoop(this.position));
+    else if (name === "position") this.seek(value);
+    else if (name === "loop") this.enterLoop();
     else this.setGains();
     this.emit(name);
     return true;
+  }
+
+  /** A change that follows from another: the host and the views are told. */
+  follow(name, value) {
+    this.state[name] = value;
+    this.host.set(name, value);
+    this.emit(name);
   }
 
   allowed(name, value) {
@@ -287,7 +312,8 @@ export class Player {
     const onGrid = (seconds) => Math.round(seconds * rate) / rate;
     const when = Math.ceil((context.currentTime + LEAD) * rate) / rate;
     offset = onGrid(offset);
-    const loop = this.state.loop && offset < this.state.loop[1] ? this.state.loop.map(onGrid) : null;
+    const loop = this.state.loop?.map(onGrid) ?? null;
+    if (loop && offset >= loop[1]) offset = loop[0]; // paused within the loop's last half sample
     this.fade(when, offset);
     this.silence(when);
     const sources = [];
@@ -352,10 +378,26 @@ export class Player {
     if (this.run) this.start(position);
   }
 
-  /** A position, or the start of the loop where it is outside of it. */
-  inLoop(position) {
+  /** To a place. Before the loop, it plays into the loop; behind it, the loop is off until it is called back. */
+  seek(position) {
+    this.leaveLoop(position);
+    this.jump(position);
+  }
+
+  leaveLoop(position) {
     const { loop } = this.state;
-    return loop && (position < loop[0] || position >= loop[1]) ? loop[0] : position;
+    if (!loop || position < loop[1]) return;
+    this.lastLoop = loop;
+    this.follow("loop", null);
+  }
+
+  /** With a loop that was just set, what plays or waits outside of it goes to its start. */
+  enterLoop() {
+    const { loop } = this.state;
+    const { position } = this;
+    const outside = loop && (position < loop[0] || position >= loop[1]);
+    this.jump(outside ? loop[0] : position);
+    if (outside) this.follow("position", loop[0]);
   }
 
   report() {
@@ -679,13 +721,25 @@ function transportPart(player) {
   return part;
 }
 
+/** The system that a digit's key chooses: the one of that name, or else of that place, unless it has its own digit. */
+function systemOfKey(systems, digit) {
+  const named = systems.find(({ name }) => name === digit);
+  const placed = systems[digit - 1];
+  return named ?? (placed && !/^[1-9]$/.test(placed.name) ? placed : undefined);
+}
+
 function systemsPart(player) {
   const { systems, blind } = player.config;
   if (systems.length < 2) return null;
-  const buttons = systems.map(({ name }, index) =>
-    button(name, {
-      title: index < 9 ? `${name} (${index + 1})` : name,
-      onclick: () => player.set("system", name),
+  const digits = [..."123456789"];
+  const hint = ({ name }) => {
+    const digit = digits.find((one) => systemOfKey(systems, one)?.name === name);
+    return digit ? `${name} (key ${digit})` : name;
+  };
+  const buttons = systems.map((system) =>
+    button(system.name, {
+      title: hint(system),
+      onclick: () => player.set("system", system.name),
     }),
   );
   const match = button("Match levels", {
@@ -712,10 +766,15 @@ function lane(player, { canvas, label, ...attributes }) {
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", label);
   }
-  let drag = null; // {from, loop: whether it marks a loop, edge: the other end of a loop whose handle is dragged}
+  let drag = null; // {from: where it began, or a loop's other end, loop: whether it marks one, sought: the x it sought}
   const at = (event) => {
     const box = strip.getBoundingClientRect();
     return clamp((event.clientX - box.left) / box.width, 0, 1) * player.duration;
+  };
+  const seek = (event) => {
+    if (drag.sought === event.clientX) return; // a click is one jump, though it has two events
+    drag.sought = event.clientX;
+    player.set("position", at(event));
   };
   const mark = (event) => player.set("loop", [Math.min(drag.from, at(event)), Math.max(drag.from, at(event))]);
   strip.addEventListener("pointerdown", (event) => {
@@ -725,16 +784,16 @@ function lane(player, { canvas, label, ...attributes }) {
     drag = { from: handle ? loop[handle === "start" ? 1 : 0] : at(event), loop: handle || event.shiftKey };
     strip.setPointerCapture(event.pointerId);
     // A finger may be about to scroll: its touch counts when it leaves.
-    if (!drag.loop && event.pointerType !== "touch") player.set("position", at(event));
+    if (!drag.loop && event.pointerType !== "touch") seek(event);
   });
   strip.addEventListener("pointermove", (event) => {
     if (!drag) return;
     if (drag.loop) mark(event);
-    else if (!player.state.playing && event.pointerType !== "touch") player.set("position", at(event));
+    else if (!player.state.playing && event.pointerType !== "touch") seek(event);
   });
   strip.addEventListener("pointerup", (event) => {
     if (!drag) return;
-    if (!drag.loop) player.set("position", at(event));
+    if (!drag.loop) seek(event);
     else if (Math.abs(at(event) - drag.from) > SHORTEST_LOOP) mark(event);
     drag = null;
   });
@@ -1078,7 +1137,7 @@ const KEYS = [
   ["Home End", "start, end"],
   ["1 – 9", "choose a system"],
   ["M S", "mute, solo the stem in focus or under the mouse"],
-  ["L", "loop on, off"],
+  ["L", "loop on, off (a jump behind its end turns it off)"],
   ["[ ]", "the loop starts, ends here"],
 ];
 
@@ -1097,8 +1156,7 @@ function notePart(player) {
       const { ready, problem: text } = player.state;
       problem.textContent = text;
       problem.hidden = !text;
-      const total = player.config.sounds.length;
-      status.textContent = ready ? note || "" : `Loading: ${player.loaded} of ${total} sound${total > 1 ? "s" : ""}`;
+      status.textContent = ready ? note || "" : `Loading: ${player.progress}`;
     },
   };
 }
@@ -1163,7 +1221,8 @@ function onKey(event, player, view) {
     "]": () => loopTo(player),
   };
   let action = actions[pressed.length === 1 ? pressed.toLowerCase() : pressed];
-  if (/^[1-9]$/.test(pressed) && systems[pressed - 1]) action = () => player.set("system", systems[pressed - 1].name);
+  const chosen = /^[1-9]$/.test(pressed) && systemOfKey(systems, pressed);
+  if (chosen) action = () => player.set("system", chosen.name);
   // A fader keeps the keys that move it; a button that was reached by Tab keeps Space, which presses it.
   if (slides && /^(Arrow|Home|End)/.test(pressed)) action = null;
   if (pressed === " " && view.byKeys && target.matches("button, summary") && !target.matches(".play")) action = null;
@@ -1178,8 +1237,10 @@ function onKey(event, player, view) {
  *
  * host.config: {rate, samples, channels, stems: [{name, colour}], systems: [{name, stems, match_db}],
  *   sounds: [{id, system, stem, mime, bytes, url}], scale, note, blind, strip}; all sounds were multiplied by scale;
- *   match_db has the decibels that bring each stem to the level of the reference; blind shows the systems' names alone
- * host.load(id, alive): a promise of the bytes of a sound; alive() may be called whenever a part of them has come
+ *   match_db has the decibels that bring each stem to the level of the reference; blind shows the systems' names alone;
+ *   bytes may be left out
+ * host.load(id, alive): a promise of the bytes of a sound; alive(count) may be called whenever a part of them has come,
+ *   with how many have come so far
  * host.get(name), host.set(name, value), host.onChange(name, callback): the state, see Player; onChange tells what was
  *   changed elsewhere, not what was set here, and returns a function that ends it
  * host.unanswered: what to say when no sound comes; host.player: a Player to show, where several views share one

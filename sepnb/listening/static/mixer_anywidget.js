@@ -1,8 +1,10 @@
 // Shows a mixer in a notebook. Joined after mixer.js, whose createMixer and Player it uses.
 //
 // The state lives in the widget's traits. Sounds are too large for them: they are asked for by a message and come in
-// pieces, so that a saved notebook stays small. All views of one widget show one player, so that they sound as one.
+// pieces, once a view is shown. All views of one widget show one player, so that they sound as one; after the last of
+// them is gone, so is the player with its sounds, and a view that comes later asks for them again.
 
+const KEPT = 5000; // ms that a player outlives its last view: an output that is moved goes and comes back
 const UNANSWERED =
   "No answer for 20 seconds: this notebook is not running, or busy. Let it finish; if it is idle, run the cell again.";
 
@@ -22,7 +24,7 @@ function hostOf(model) {
         sound.pieces[message.number] = buffers[0];
         sound.left = (sound.left ?? message.count) - 1;
       }
-      sound.alive();
+      sound.alive(sound.pieces.reduce((sum, piece) => sum + (piece?.byteLength ?? 0), 0));
       if (sound.left > 0) return;
       waiting.delete(message.id);
       new Blob(sound.pieces).arrayBuffer().then(sound.done, sound.fail);
@@ -58,19 +60,38 @@ function hostOf(model) {
 export default () => {
   let host = null;
   let player = null;
+  let views = 0;
+  let going;
+
+  function drop() {
+    player.destroy();
+    player = null;
+    host.set("ready", false);
+    host.set("problem", "");
+  }
 
   return {
     initialize({ model }) {
       host = hostOf(model);
-      player = new Player(host);
       return () => {
+        clearTimeout(going);
         host.close();
-        player.destroy();
+        player?.destroy();
+        player = null;
       };
     },
     render({ el }) {
+      clearTimeout(going);
+      player ??= new Player(host);
       const mixer = createMixer(el, { ...host, player });
-      return () => mixer.destroy();
+      views += 1;
+      return () => {
+        mixer.destroy();
+        views -= 1;
+        if (views > 0 || !player) return;
+        player.set("playing", false); // what nobody sees could not be stopped
+        going = setTimeout(drop, KEPT);
+      };
     },
   };
 };
