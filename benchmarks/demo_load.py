@@ -16,9 +16,11 @@ import tempfile
 import threading
 import time
 import wave
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -26,9 +28,9 @@ import psutil
 import soundfile
 
 VISITORS = 20
-SECONDS = 3.0
+SECONDS = 2.0
 RATE = 44100
-KEEP = 15.0  # seconds that the server keeps what visitors have left; half an hour outside tests
+KEEP = 10.0  # seconds that the server keeps what visitors have left; half an hour outside tests
 PATIENCE = 300.0  # seconds for one visitor
 
 
@@ -50,6 +52,7 @@ class Load:
     seconds: float
     idle_mb: float  # of the server's memory, before
     peak_mb: float
+    side_by_side: int  # separations, at most
     left: int  # folders of visitors, after they were due to go
     root_left: bool  # whether the server's folder outlived it
 
@@ -80,7 +83,8 @@ def run(folder: Path, visitors: int = VISITORS) -> Load:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=30)
-    return Load(outcomes, seconds, idle, watch.peak, left, any(folder.glob("run-*")))
+        side_by_side = int(re.search(r"side by side: (\d+)", server.stdout.read()).group(1))
+    return Load(outcomes, seconds, idle, watch.peak, side_by_side, left, any(folder.glob("run-*")))
 
 
 def _visit(base: str, number: int) -> Outcome:
@@ -172,7 +176,25 @@ class _Memory:
             self.peak = max(self.peak, self.now())
 
 
-def _wait_until(true: object, seconds: float) -> None:
+class _Count:
+    """A function, and how many of its calls have run side by side at most."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function, self._lock = function, threading.Lock()
+        self._now = self.most = 0
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        try:
+            return self._function(*arguments, **named)
+        finally:
+            with self._lock:
+                self._now -= 1
+
+
+def _wait_until(true: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.2)
@@ -180,9 +202,11 @@ def _wait_until(true: object, seconds: float) -> None:
 
 def serve(folder: str) -> None:
     """What the server's process does."""
-    from sepnb.webdemo import DemoLimits, build_demo
+    from sepnb.webdemo import DemoLimits, build_demo, studio
     from sepnb.webdemo.command import ended_politely, free_port
 
+    count = _Count(studio.separate_with_progress)
+    studio.separate_with_progress = count
     limits = DemoLimits(keep_seconds=KEEP, sweep_seconds=1.0)
     demo = build_demo(["band-unet"], limits, port=free_port("127.0.0.1"), folder=folder)
     with ended_politely():
@@ -191,6 +215,7 @@ def serve(folder: str) -> None:
             threading.Event().wait()
         finally:
             demo.close()
+            print(f"side by side: {count.most}", flush=True)
 
 
 def main() -> int:
@@ -206,6 +231,7 @@ def main() -> int:
     told = ", ".join(f"{waits[place]:.1f}" for place in (0, len(waits) // 2, -1))
     print(f"| from arrival to result, first, median, last | {told} s |")
     print(f"| furthest place in the queue that was shown | {max(first) + 1} |")
+    print(f"| separations side by side, at most | {load.side_by_side} |")
     print(f"| server's memory before, at most | {load.idle_mb:.0f}, {load.peak_mb:.0f} MB |")
     print(f"| visitors' folders left afterwards | {load.left} |")
     print(f"| server's folder left when it had ended | {'yes' if load.root_left else 'no'} |")

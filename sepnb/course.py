@@ -48,7 +48,7 @@ def run_course(
 ) -> Iterator[Executed]:
     """Execute the notebooks in order and write each as `out/NAME.html`; yields each as it is done.
 
-    `home` is where data, figures and runs go (the checkout by default). `only` picks notebooks by the beginning of
+    `home` is where data, figures and runs go (without it SEPNB_HOME, or else the checkout). `only` picks notebooks by the beginning of
     their names, `folder` takes copies of your own instead of the checkout's. Raises SepnbError with the cell's own
     error where a notebook fails; its page is written all the same.
     """
@@ -56,7 +56,7 @@ def run_course(
     names = [name for name in BUDGETS if only is None or name.startswith(tuple(only))]
     if not names:
         raise SepnbError(f"no notebook begins with {', '.join(only)}; there are {', '.join(BUDGETS)}")
-    home = Path(home) if home is not None else folder.parent
+    home = Path(home or os.environ.get("SEPNB_HOME") or folder.parent)
     with _environment(SEPNB_PROFILE=profile, SEPNB_HOME=str(home.resolve())):
         for name in names:
             yield _execute(folder / f"{name}.ipynb", Path(out))

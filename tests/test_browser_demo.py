@@ -82,7 +82,8 @@ def said(opened):
 def test_a_real_song_is_uploaded_separated_heard_and_taken_home(browser, address, real, tmp_path):  # noqa: F811
     song = real / "songs" / "test.mp3"
     with page(browser, 1280, 900, accept_downloads=True) as opened:
-        asked = []
+        asked, refused = [], []
+        opened.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
         visit(opened, address, asked)
         shot(opened, "start")
         upload(opened, song)
@@ -98,6 +99,7 @@ def test_a_real_song_is_uploaded_separated_heard_and_taken_home(browser, address
         assert set(stems) == {"drums", "bass", "other", "vocals"}
         elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
         assert elsewhere == []
+        assert refused == []
         assert opened.errors == []
 
 
@@ -152,6 +154,9 @@ def test_stems_are_shifted_equalised_and_put_back(browser, address, real):  # no
         upload(opened, real / "songs" / "test.mp3")
         status(opened, "test: 20.0 s")
         separate(opened)
+        opened.locator("#preset label", has_text="karaoke").click()
+        opened.wait_for_function("JSON.parse(window.sepnbMixerGains()).vocals === null")
+        assert player(opened, "state.match_levels") is False  # there is nothing to match yet
         opened.locator("#semitones input[type=number]").fill("2")
         opened.locator("#semitones input[type=number]").press("Enter")
         opened.click("#shift")
@@ -164,13 +169,25 @@ def test_stems_are_shifted_equalised_and_put_back(browser, address, real):  # no
         opened.wait_for_function(
             "document.querySelector('.sepnb-mixer-mount').sepnbMixer?.player.config.systems[0].name === 'changed'"
         )
+        as_before(opened)
+        assert player(opened, "state.match_levels") is True
         shot(opened, "changed")
         opened.click("#undo")
         opened.wait_for_function("!document.querySelector('#status').innerText.includes('Shifted')")
         opened.wait_for_function(
             "document.querySelector('.sepnb-mixer-mount').sepnbMixer?.player.config.systems[0].name === 'separated'"
         )
+        as_before(opened)
+        separate(opened)  # and a new take begins with its faders up
+        opened.wait_for_function("JSON.parse(window.sepnbMixerGains()).vocals === 0")
+        assert opened.locator("#preset label", has_text="as it is").locator("input").is_checked()
         assert opened.errors == []
+
+
+def as_before(opened):
+    """The faders are as the preset has set them, and the preset says so."""
+    assert opened.evaluate("JSON.parse(window.sepnbMixerGains()).vocals") is None
+    assert opened.locator("#preset label", has_text="karaoke").locator("input").is_checked()
 
 
 def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):  # noqa: F811
@@ -196,7 +213,7 @@ def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):  
         assert "47.7 Mb" in said(opened)  # Gradio counts in 1024s
 
 
-def test_a_phone_shows_all_of_it_and_a_second_visitor_is_served_meanwhile(browser, address):  # noqa: F811
+def test_a_phone_shows_all_of_it_and_each_visitor_gets_its_own(browser, address):  # noqa: F811
     with page(browser, 390, 800, has_touch=True, is_mobile=True) as phone, page(browser, 1280, 900) as other:
         for opened in (phone, other):
             visit(opened, address)

@@ -5,6 +5,9 @@ import pytest
 pytest.importorskip("gradio", reason="no gradio: pip install 'gradio>=6'")
 
 from benchmarks.demo_load import VISITORS, run
+from sepnb.webdemo import DemoLimits
+
+MEMORY = 1000  # MB above what the server has before
 
 
 def test_twenty_visitors_are_served_each_with_its_own(tmp_path):
@@ -13,6 +16,7 @@ def test_twenty_visitors_are_served_each_with_its_own(tmp_path):
     places = [outcome.places[0] for outcome in load.outcomes if outcome.places]
     assert len(places) == VISITORS  # everyone was told where it stands
     assert max(places) >= VISITORS // 3  # and there was a queue
-    assert load.peak_mb < 2500  # PyTorch, a network and two jobs; twenty at once would need more
+    assert load.side_by_side == DemoLimits().jobs  # no more than are allowed, and no fewer: there was a queue
+    assert load.peak_mb - load.idle_mb < MEMORY
     assert load.left == 0
     assert not load.root_left

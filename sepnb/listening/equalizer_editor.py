@@ -14,11 +14,12 @@ import traitlets
 from sepnb.errors import SepnbError
 from sepnb.listening.equalizer import LARGEST_GAIN, Equalizer
 from sepnb.listening.equalizer_fit import Match
+from sepnb.listening.in_page import InPage
 
 _STATIC = Path(__file__).with_name("static")
 
 
-class EqualizerEditor(anywidget.AnyWidget):
+class EqualizerEditor(InPage, anywidget.AnyWidget):
     """The curve of an equaliser with a handle for each band, and behind it the spectra of what was matched.
 
     `start`: an Equalizer to begin with, or a Match, whose spectra before and after and whose target are then shown as
@@ -68,14 +69,7 @@ class EqualizerEditor(anywidget.AnyWidget):
         _check_gains(equalizer, self._max_gain)
         return _plain(equalizer)
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict] | dict | None:
-        shown = super()._repr_mimebundle_(**options)
-        bundle = shown[0] if isinstance(shown, tuple) else shown
-        if bundle is not None:
-            bundle["text/html"] = self._picture()
-        return shown
-
-    def _picture(self) -> str:
+    def in_page(self) -> str:
         """The curve, and the spectra where there are some, as an <img> that needs no JavaScript."""
         import matplotlib.pyplot as plt
 

@@ -16,6 +16,7 @@ import traitlets
 
 from sepnb.errors import SepnbError
 from sepnb.listening.encoding import Encoded, checked, encode, mixer_config
+from sepnb.listening.in_page import InPage
 from sepnb.listening.players import mix, page_players
 
 STATIC = Path(__file__).parent / "static"
@@ -41,7 +42,7 @@ def _gains_from_json(gains: Mapping[str, float | None], _: object) -> dict[str, 
     return {stem: -math.inf if gain is None else gain for stem, gain in gains.items()}
 
 
-class StemMixer(anywidget.AnyWidget):
+class StemMixer(InPage, anywidget.AnyWidget):
     """Hear stems together: play, loop, faders, mute, solo, and at the same place another system.
 
     systems: {stem: audio} or {system: {stem: audio}}, audio float (channels, samples) of one shape, at `rate` Hz.
@@ -193,12 +194,9 @@ class StemMixer(anywidget.AnyWidget):
 
     # --- what is shown where no notebook runs
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict] | dict:
-        shown = super()._repr_mimebundle_(**options)
-        bundle = shown[0] if isinstance(shown, tuple) else shown
-        if bundle is not None:
-            bundle["text/html"] = self._page_players
-        return shown
+    def in_page(self) -> str:
+        """Plain players of its sounds."""
+        return self._page_players
 
     @cached_property
     def _page_players(self) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from sepnb.errors import SepnbError
 from sepnb.files import file_name
 from sepnb.listening.bundle import Origin, write_bundle, write_stem
+from sepnb.listening.in_page import InPage
 from sepnb.listening.pictures import spectrograms_png
 from sepnb.listening.players import mix
 from sepnb.listening.presets import karaoke, practice
@@ -48,7 +49,7 @@ class Separated:
     origin: Origin
 
 
-class SeparationPanel(widgets.VBox):
+class SeparationPanel(InPage, widgets.VBox):
     """Pick a file or a demo song, a model and an excerpt; separate; listen, look, download.
 
     songs: {name: path} to choose from beside an upload (an upload goes through the notebook's connection, some
@@ -94,6 +95,10 @@ class SeparationPanel(widgets.VBox):
         self._thread.start()
         if wait:
             self.wait()
+
+    def in_page(self) -> str:
+        """What is there in a live notebook."""
+        return "<p>Here a live notebook separates a song of your own: open it and run this cell.</p>"
 
     def stop(self) -> None:
         """Stop after the block that is being worked on."""

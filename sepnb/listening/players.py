@@ -67,7 +67,8 @@ def page_players(systems: Systems, rate: int, encoded: Encoded | None = None, la
     for stem in dict.fromkeys(stem for stems in systems.values() for stem in stems):
         cells = [_player(f"{stem}, {system}", *there.get((system, stem), ("", b""))) for system in systems]
         rows.append(_row(html.escape(stem), cells))
-    return f"<table>{''.join(rows)}</table>{note}"
+    # Four systems side by side are wider than a page.
+    return f"<div style='overflow-x:auto'><table>{''.join(rows)}</table></div>{note}"
 
 
 def _page_coding(shape: tuple[int, int], rate: int, count: int, room: int) -> tuple[int, int] | None:
@@ -89,7 +90,7 @@ def _player(name: str, mime: str, data: bytes) -> str:
         return ""
     code = base64.b64encode(data).decode()
     return (
-        f"<audio controls preload='metadata' aria-label='{html.escape(name)}' src='data:{mime};base64,{code}'></audio>"
+        f"<audio controls style='width:13em' preload='metadata' aria-label='{html.escape(name)}' src='data:{mime};base64,{code}'></audio>"
     )
 
 

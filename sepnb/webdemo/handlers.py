@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -60,11 +61,11 @@ class Handlers:
     @in_sentences
     def look(self, upload: str | None) -> str:
         """Say at once whether an uploaded file can be read."""
-        from sepnb.listening.uploads import look_at, safe_name
+        from sepnb.listening.uploads import safe_name
 
         if not upload:
             return ""
-        found = look_at(upload, self.studio.limits.uploads)
+        found = self.studio.look(self._uploaded(upload))
         channels = {1: "mono", 2: "stereo"}.get(found.channels, f"{found.channels} channels")
         return pieces.sentence(f"{safe_name(upload)}: {found.duration:.1f} s, {channels}, {found.rate} Hz.")
 
@@ -88,22 +89,25 @@ class Handlers:
         progress(0.0, desc="reading the song")
         with self.visitors.working(request.session_hash) as visitor:
             try:
-                take = self.studio.separate(visitor, upload, song, model, start, length, report)
+                take = self.studio.separate(visitor, self._uploaded(upload), song, model, start, length, report)
             except Stopped as stop:
                 return (pieces.sentence(f"{str(stop).capitalize()}."), *[gr.skip()] * (SHOWN + CHOICES - 1))
             progress(1.0, desc="drawing the spectrograms")
             return (*self.shown(visitor, take), *self._choices(take))
 
+    @in_sentences
     def stop(self, request: gr.Request) -> str:
         """Stop what the visitor has running."""
-        self.visitors.stop(request.session_hash)
-        return pieces.sentence("Stopped.")
+        running = self.visitors.stop(request.session_hash)
+        return pieces.sentence("Stopped." if running else "Nothing of yours is running.")
 
     @in_sentences
     def preset(self, chosen: str, stem: str | None, request: gr.Request) -> str:
         """Move the mixer's faders."""
-        with self.visitors.working(request.session_hash) as visitor:
-            stems = self.studio.take(visitor).stems
+        visitor = self.visitors.find(request.session_hash)
+        if visitor is None or visitor.made is None:  # before the first separation there are no faders
+            return ""
+        stems = visitor.made.stems
         if chosen == PLAIN:
             return pieces.orders(dict.fromkeys(stems, 0.0))
         if chosen == KARAOKE:
@@ -124,18 +128,27 @@ class Handlers:
             return pieces.zip_link(path)
 
     def leave(self, request: gr.Request) -> None:
-        """The page was closed."""
+        """The page was closed, or has lost its server."""
         self.visitors.leave(request.session_hash)
 
-    def shown(self, visitor: Any, take: Take) -> tuple[Any, ...]:
-        """status, results' visibility, mixer, orders, picture, links, zip link."""
+    def _uploaded(self, upload: str | None) -> str | None:
+        """The path of an upload. Raises SepnbError for any other, should Gradio have let it through."""
+        if upload and not Path(upload).resolve().is_relative_to(self.visitors.uploads.resolve()):
+            raise SepnbError("this file was not uploaded here: upload it again")
+        return upload
+
+    def shown(self, visitor: Any, take: Take, as_before: bool = False) -> tuple[Any, ...]:
+        """status, results' visibility, mixer, orders, picture, links, zip link.
+
+        as_before: the mixer's faders, mutes and place stay as they are on the page.
+        """
         described = f"{take.song}: {take.seconds:.1f} s separated by {take.model}."
         said = " ".join([described, take.note, *take.changes]).strip()
         names = ", ".join(["original", *take.heard])
         return (
             pieces.sentence(said),
             gr.update(visible=True),
-            pieces.mixer(take),
+            pieces.mixer(take, as_before),
             "",
             pieces.picture(self.studio.picture(visitor), f"Spectrograms of {names}, all on one scale of decibels."),
             pieces.links(take),

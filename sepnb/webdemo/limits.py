@@ -13,9 +13,10 @@ class DemoLimits:
     song_seconds: float = 15 * 60.0  # of the whole file
     seconds: float = 60.0  # of the excerpt: five seconds of work for band-unet on two cores, a minute for Demucs
     jobs: int = 2  # separations side by side: a second visitor is served while the first waits for a long one
-    light_jobs: int = 2  # pitch, equaliser, pictures and zips side by side; each under a gigabyte
-    queue: int = 24  # who comes later is told so at once, and not after an hour
-    job_seconds: float = 180.0  # one job, then it stops: somebody else is waiting
+    light_jobs: int = 2  # pitch, equaliser, pictures and zips side by side
+    queue: int = 24  # waiting, for whatever it is; who comes later is told so at once, and not after an hour
+    job_seconds: float = 180.0  # one separation with the reading before it, then it stops: somebody else is waiting
+    visitors: int = 500  # at one time; far more than can be served, and few enough to keep account of
     disk_bytes: int = 4_000_000_000  # of all visitors together; a minute in four stems takes about 110 MB
     keep_seconds: float = 30 * 60.0  # after a visitor was last heard of; then the files go
     sweep_seconds: float = 60.0  # how often is looked for those

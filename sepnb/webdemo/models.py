@@ -31,6 +31,8 @@ class ModelShelf:
         self._device, self._kept = device, kept
         self._loaded: OrderedDict[str, Separator | Bindable] = OrderedDict()
         self._lock = threading.Lock()
+        # One is downloaded while others are used, and is downloaded once.
+        self._loading = {name: threading.Lock() for name in self.names}
 
     def labels(self) -> list[tuple[str, str]]:
         """What to show for each model, and its name."""
@@ -40,13 +42,17 @@ class ModelShelf:
         """A model of the list, loaded. Raises SepnbError for any other, and where its weights cannot be had."""
         if not isinstance(name, str) or name not in self.names:
             raise SepnbError(f"there is no model of that name here: take one of {', '.join(self.names)}")
-        with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = load_separator(name, self._device)
+        with self._loading[name]:
+            with self._lock:
+                if name in self._loaded:
+                    self._loaded.move_to_end(name)
+                    return self._loaded[name]
+            separator = load_separator(name, self._device)
+            with self._lock:
+                self._loaded[name] = separator
                 while len(self._loaded) > self._kept:
                     self._loaded.popitem(last=False)
-            self._loaded.move_to_end(name)
-            return self._loaded[name]
+            return separator
 
 
 def label(name: str) -> str:

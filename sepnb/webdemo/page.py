@@ -10,7 +10,6 @@ from sepnb.webdemo.sound_handlers import SoundHandlers, sound_steps
 from sepnb.webdemo.studio import Studio
 from sepnb.webdemo.visitors import Visitors
 
-SOUNDS = [".wav", ".flac", ".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".opus", ".aiff", ".aif"]
 LOCAL_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 # The page follows the link to a zip by itself, once it is there.
 FOLLOW_ZIP = "() => { document.querySelector('.sepnb-zip a')?.click(); }"
@@ -87,7 +86,8 @@ def build_page(studio: Studio, visitors: Visitors) -> gr.Blocks:
             None, None, None, js=FOLLOW_ZIP
         )
         page.unload(does.leave)
-    page.queue(max_size=limits.queue, default_concurrency_limit=limits.light_jobs)
+    # Open, an event could be had without waiting in the queue.
+    page.queue(max_size=limits.queue, default_concurrency_limit=limits.light_jobs, api_open=False)
     return page
 
 
@@ -126,8 +126,7 @@ def _listening() -> tuple[gr.components.Component, ...]:
 
 def _foot(limits: DemoLimits) -> str:
     return (
-        '<div class="sepnb-foot"><p>Your files stay on this server while you use the page, '
-        f"what is made of them {limits.keep_seconds / 60:.0f} minutes longer at most, "
-        f"uploads {limits.upload_seconds / 60:.0f}; then they are removed. "
-        "Upload only what you may.</p></div>"
+        '<div class="sepnb-foot"><p>Your files lie on this server for a while: what is made of a song, until '
+        f"{limits.keep_seconds / 60:.0f} minutes after you last had something made; what you upload, for "
+        f"{limits.upload_seconds / 60:.0f}. Then they are removed. Upload only what you may.</p></div>"
     )

@@ -73,12 +73,18 @@ def mixer_config(take: Take) -> dict[str, Any]:
     return config | {"note": f"FLAC, {encoded.size / 1e6:.1f} MB"}
 
 
-def mixer(take: Take, state: Mapping[str, Any] | None = None) -> str:
-    """The place where mixer_gradio.js puts a mixer."""
+def mixer(take: Take, as_before: bool = False) -> str:
+    """The place where mixer_gradio.js puts a mixer; as_before: with the faders of the one that it replaces.
+
+    Levels are matched where there is something to match: the stems as changed and as separated.
+    """
     config = html.escape(json.dumps(mixer_config(take)), quote=True)
-    wanted = html.escape(json.dumps(dict(state or {})), quote=True)
+    wanted = html.escape(json.dumps({"match_levels": bool(take.changed)}), quote=True)
     name = f"mixer-{secrets.token_hex(4)}"
-    return f'<div class="sepnb-mixer-mount" id="{name}" data-config="{config}" data-state="{wanted}"></div>'
+    return (
+        f'<div class="sepnb-mixer-mount" id="{name}" data-config="{config}" data-state="{wanted}"'
+        f"{' data-as-before' if as_before else ''}></div>"
+    )
 
 
 def orders(gains_db: Mapping[str, float]) -> str:

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from sepnb.webdemo.visitors import Visitors
 
 SHORTEST_PASSWORD = 8
-FORM_BYTES = 10_000  # what a browser's form adds to the file in it
-# Nothing from elsewhere: what Gradio's page would fetch from other servers is not even asked for. Its own code is built
-# on inline scripts and on functions made from text.
-POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'"
-)
 
 
 @dataclass
@@ -122,6 +115,7 @@ def _options(
     from starlette.middleware import Middleware
 
     from sepnb.webdemo import page, pieces
+    from sepnb.webdemo.gate import Gate
 
     return {
         "server_name": host,
@@ -148,51 +142,3 @@ def _asks_for(password: str):
         return hmac.compare_digest(given.encode(), password.encode())
 
     return right
-
-
-class Gate:
-    """Stands before Gradio's application (ASGI): what is not to come in is answered here, in a sentence.
-
-    Uploads that say they are too large, uploads when the disk is full, and requests to fetch from other servers. With
-    every answer goes the content policy.
-    """
-
-    def __init__(self, app: Any, visitors: "Visitors", largest: int):
-        self._app, self._visitors, self._largest = app, visitors, largest
-
-    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        refused = self._refused(scope)
-        if refused is not None:
-            status, said = refused
-            await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": said.encode()})
-            return
-
-        async def with_policy(message: dict) -> None:
-            if message["type"] == "http.response.start":
-                headers = [
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
-                message = {**message, "headers": [*message["headers"], *headers]}
-            await send(message)
-
-        await self._app(scope, receive, with_policy)
-
-    def _refused(self, scope: dict) -> tuple[int, str] | None:
-        """Status and sentence for what is not let in."""
-        path = scope["path"].lower()
-        if "file=http" in path or "/proxy=" in path:
-            return 403, "only files of this demo are served"
-        if scope["method"] == "POST" and path.rstrip("/").endswith("/upload"):
-            size = dict(scope["headers"]).get(b"content-length", b"0")
-            if size.isdigit() and int(size) > self._largest + FORM_BYTES:
-                said = f"this file is {int(size) / 1e6:.0f} MB, and at most {self._largest / 1e6:.0f} MB are taken"
-                return 413, f"{said}: cut an excerpt, or save it as MP3"
-            if self._visitors.used() > self._visitors.limits.disk_bytes:
-                return 503, "the demo's disk space is used up: come back in half an hour"
-        return None

@@ -94,10 +94,11 @@ class SoundHandlers:
         )
         steps.undo.click(self.undo, None, [*shown, steps.semitones], api_name="undo", **common)
 
+    @in_sentences
     def targets(self, stem: str | None, request: gr.Request) -> Any:
         """What a stem can be matched to: the curves, and the other stems."""
-        with self.visitors.working(request.session_hash) as visitor:
-            names = list(visitor.made.stems) if visitor.made is not None else []
+        visitor = self.visitors.find(request.session_hash)
+        names = [] if visitor is None or visitor.made is None else list(visitor.made.stems)
         return gr.update(choices=[*curve_names(), *(name for name in names if name != stem)], value=curve_names()[0])
 
     @in_sentences
@@ -116,7 +117,7 @@ class SoundHandlers:
         with self.visitors.working(request.session_hash) as visitor:
             before = self.studio.take(visitor)
             take = self.studio.change(visitor, semitones, before.equalizers)
-            return self._shows.shown(visitor, take)
+            return self._shows.shown(visitor, take, as_before=True)
 
     @in_sentences
     def equalise(self, stem: str | None, rows: object, request: gr.Request) -> tuple[Any, ...]:
@@ -126,13 +127,13 @@ class SoundHandlers:
             before = self.studio.take(visitor)
             take = self.studio.change(visitor, before.semitones, {**before.equalizers, str(stem): equalizer})
             said = f"{stem} through {len(equalizer.bands)} bands; they are heard in “changed”."
-            return (*self._shows.shown(visitor, take), pieces.sentence(said))
+            return (*self._shows.shown(visitor, take, as_before=True), pieces.sentence(said))
 
     @in_sentences
     def undo(self, request: gr.Request) -> tuple[Any, ...]:
         """Back to the stems as separated."""
         with self.visitors.working(request.session_hash) as visitor:
-            return (*self._shows.shown(visitor, self.studio.change(visitor, 0, {})), 0)
+            return (*self._shows.shown(visitor, self.studio.change(visitor, 0, {}), as_before=True), 0)
 
     def _drawn(self, take: Take, stem: str, match: Any, said: str) -> str:
         from matplotlib.figure import Figure

@@ -1,7 +1,9 @@
 """What the demo does for a visitor, without a page around it: separate, change, show, and hand out files."""
 
+import functools
 import math
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +16,12 @@ from sepnb.errors import SepnbError
 from sepnb.listening.bundle import Origin, common_scale, distinct_names, write_bundle, write_stem
 from sepnb.listening.equalizer import Equalizer
 from sepnb.listening.pictures import spectrograms_png
-from sepnb.listening.separating import Report, separate_with_progress
-from sepnb.listening.uploads import read_upload
+from sepnb.listening.separating import Report, Stopped, separate_with_progress
+from sepnb.listening.uploads import Upload, look_at, read_upload
 from sepnb.separators.base import describe
 from sepnb.webdemo.limits import DemoLimits
 from sepnb.webdemo.models import ModelShelf
+from sepnb.webdemo.places import Places
 from sepnb.webdemo.songs import SongShelf
 from sepnb.webdemo.visitors import Visitor
 
@@ -65,12 +68,30 @@ class Take:
         return {name: audio.read(path)[0] / np.float32(self.scale) for name, path in files.items()}
 
 
+def _light(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Of such methods of a studio, only so many run side by side."""
+
+    @functools.wraps(method)
+    def counted(self: "Studio", *arguments: Any, **named: Any) -> Any:
+        with self._light_jobs.held(self.limits.job_seconds):
+            return method(self, *arguments, **named)
+
+    return counted
+
+
 class Studio:
     """Separating and what follows, for any visitor; every argument from a page is looked at here."""
 
     def __init__(self, limits: DemoLimits, models: ModelShelf, songs: SongShelf, check_room: Callable[[], None]):
         self.limits, self.models, self.songs = limits, models, songs
         self._check_room = check_room
+        self._jobs = Places(limits.jobs)
+        self._light_jobs = Places(limits.light_jobs)
+
+    @_light
+    def look(self, upload: str) -> audio.AudioInfo:
+        """What an uploaded file's header says. Raises SepnbError where it cannot be taken."""
+        return look_at(upload, self.limits.uploads)
 
     def separate(
         self, visitor: Visitor, upload: str | None, song: object, model: object, start: object, length: object,
@@ -78,20 +99,32 @@ class Studio:
     ) -> Take:  # fmt: skip
         """Separate an excerpt of an uploaded file, or of a demo song where there is none; kept as the visitor's take.
 
-        Raises SepnbError with a sentence for whatever cannot be done.
+        Raises Stopped where the visitor has stopped it, and SepnbError with a sentence for whatever cannot be done.
         """
         self._check_room()
         first = number(start, "the start", 0.0, self.limits.song_seconds)
         seconds = number(length, "the length", 1.0, self.limits.seconds)
-        separator = self.models.get(model)
+        separator = self.models.get(model)  # may be a download, which takes nobody's place
+        with self._jobs.held(self.limits.job_seconds, lambda: _go_on(visitor)):
+            began = time.monotonic()
+            taken = self._read(upload, song, first, seconds)
+            _go_on(visitor)
+            left = round(self.limits.job_seconds - (time.monotonic() - began))
+            if left < 1:
+                raise SepnbError(f"reading {taken.name} took too long: save it as WAV, FLAC or MP3")
+            stems = separate_with_progress(separator, taken.audio, taken.rate, report, visitor.stop.is_set, left)
+            return self._kept(visitor, taken, stems, str(model), describe(separator))
+
+    def _read(self, upload: str | None, song: object, start: float, seconds: float) -> Upload:
         path = Path(upload) if upload else self.songs.path(song) if isinstance(song, str) else None
         if path is None:
             raise SepnbError("there is nothing to separate yet: upload a song, or choose one of the demo songs")
-        taken = read_upload(path, self.limits.uploads, first, seconds)
-        visitor.stop.clear()
-        stems = separate_with_progress(
-            separator, taken.audio, taken.rate, report, visitor.stop.is_set, self.limits.job_seconds
-        )
+        return read_upload(path, self.limits.uploads, start, seconds)
+
+    def _kept(
+        self, visitor: Visitor, taken: Upload, stems: Mapping[str, np.ndarray], model: str, settings: Mapping[str, Any]
+    ) -> Take:
+        """Stems of an excerpt as files of the visitor's, in the place of those before."""
         scale = common_scale({ORIGINAL: taken.audio, **stems})
         folder = _new_folder(visitor)
         files = _written(folder, taken.name, stems, taken.rate, scale)
@@ -99,8 +132,8 @@ class Studio:
             folder=folder,
             song=taken.name,
             note=taken.note,
-            model=str(model),
-            settings=describe(separator) | {"excerpt from (s)": taken.start, "seconds": round(taken.duration, 3)},
+            model=model,
+            settings=dict(settings) | {"excerpt from (s)": taken.start, "seconds": round(taken.duration, 3)},
             rate=taken.rate,
             channels=len(taken.audio),
             samples=taken.audio.shape[-1],
@@ -118,6 +151,7 @@ class Studio:
             raise SepnbError("there are no stems here (any more): separate a song first")
         return visitor.made
 
+    @_light
     def change(self, visitor: Visitor, semitones: object, equalizers: Mapping[str, Equalizer]) -> Take:
         """The take with its stems shifted by so many semitones (drums stay) and equalised, from the separated ones."""
         self._check_room()
@@ -143,6 +177,7 @@ class Studio:
         _clear(visitor, made)
         return made
 
+    @_light
     def fit(self, visitor: Visitor, stem: object, target: object) -> Any:
         """The match of a stem's long-term spectrum to a named curve, or to another stem of the take."""
         from sepnb.listening.equalizer_fit import match_spectrum
@@ -158,6 +193,7 @@ class Studio:
             raise SepnbError(f"there is no target of that name: take {', '.join(curve_names())}, or another stem")
         return match_spectrum(sound, reference, take.rate)
 
+    @_light
     def picture(self, visitor: Visitor) -> Path:
         """Spectrograms of the original and the stems as they are now, a PNG in the take's folder."""
         take = self.take(visitor)
@@ -166,6 +202,7 @@ class Studio:
         path.write_bytes(spectrograms_png(sounds, take.rate))
         return path
 
+    @_light
     def bundle(self, visitor: Visitor, gains_db: Mapping[str, float]) -> Path:
         """A zip of the stems as they are now and their mix by the faders."""
         self._check_room()
@@ -175,6 +212,12 @@ class Studio:
         return write_bundle(
             _home(take) / f"{take.song} - {take.model}.zip", take.read(take.heard), take.rate, origin, gains
         )
+
+
+def _go_on(visitor: Visitor) -> None:
+    """Raise Stopped where a visitor has pressed Stop, or closed the page."""
+    if visitor.stop.is_set():
+        raise Stopped("stopped")
 
 
 def curve_names() -> list[str]:

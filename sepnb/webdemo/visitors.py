@@ -29,7 +29,6 @@ class Visitor:
     folder: Path
     touched: float
     busy: int = 0
-    left: bool = False  # the page was closed
     stop: threading.Event = field(default_factory=threading.Event)
     made: Any = None  # what the demo keeps of the last separation
     turn: threading.Lock = field(default_factory=threading.Lock)  # one job of a visitor at a time
@@ -67,46 +66,63 @@ class Visitors:
     def working(self, key: str | None) -> Iterator[Visitor]:
         """The visitor with a page's `key`, new where it has not been seen; not removed while the block runs.
 
-        Raises SepnbError where the key is none, the same visitor has a job running, or the disk is full.
+        Raises SepnbError where the key is none, the same visitor has a job running, or there are too many visitors.
         """
         if not key or not isinstance(key, str) or len(key) > 200:
             raise SepnbError("this works from the demo's page: open it in a browser")
         with self._lock:
             visitor = self._visitors.get(key)
             if visitor is None:
-                visitor = Visitor(self.rooms / secrets.token_urlsafe(24), self._clock())
-                visitor.folder.mkdir(mode=0o700)
-                self._visitors[key] = visitor
+                visitor = self._new(key)
             visitor.touched = self._clock()
             visitor.busy += 1
         try:
             if not visitor.turn.acquire(blocking=False):
                 raise SepnbError("you have something running already: wait for it, or stop it")
             try:
+                visitor.stop.clear()  # from here on, a stop is for this job
                 yield visitor
             finally:
                 visitor.turn.release()
         finally:
             with self._lock:
                 visitor.busy -= 1
-                if not visitor.left:
-                    visitor.touched = self._clock()
+                visitor.touched = self._clock()
+
+    def find(self, key: str | None) -> Visitor | None:
+        """The visitor with a page's `key`, or None: to look at what it has made, whatever it has running."""
+        return self._visitors.get(key) if isinstance(key, str) else None
+
+    def _new(self, key: str) -> Visitor:
+        """A new visitor; where there are too many, in the place of one who has made nothing. Raises SepnbError."""
+        if len(self._visitors) >= self.limits.visitors:
+            empty = [
+                (visitor.touched, other)
+                for other, visitor in self._visitors.items()
+                if visitor.made is None and not visitor.busy
+            ]
+            if not empty:
+                raise SepnbError("the demo has as many visitors as it takes: come back in half an hour")
+            shutil.rmtree(self._visitors.pop(min(empty)[1]).folder, ignore_errors=True)
+        visitor = Visitor(self.rooms / secrets.token_urlsafe(24), self._clock())
+        visitor.folder.mkdir(mode=0o700)
+        self._visitors[key] = visitor
+        return visitor
 
     def stop(self, key: str | None) -> bool:
-        """Ask the job of a visitor to stop at its next block; whether there was one."""
-        visitor = self._visitors.get(key or "")
+        """Ask the job of a visitor to stop as soon as can be; whether there was one."""
+        visitor = self.find(key)
         if visitor is None or not visitor.busy:
             return False
         visitor.stop.set()
         return True
 
     def leave(self, key: str | None) -> None:
-        """The page was closed: stop what runs; the folder goes now, or with the next sweep after the job."""
+        """The page was closed, or a phone went to sleep: stop what runs; the folder has its time, should it wake up."""
         self.stop(key)
-        visitor = self._visitors.get(key or "")
+        visitor = self.find(key)
         if visitor is not None:
-            visitor.left, visitor.touched = True, -float("inf")
-        self.sweep()
+            visitor.touched = self._clock()
 
     def check_room(self) -> None:
         """Raise SepnbError where visitors' files have filled what the demo may use of the disk."""
@@ -137,9 +153,12 @@ class Visitors:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         for upload in self.uploads.iterdir():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # removed meanwhile
                 if time.time() - _last_change(upload) > self.limits.upload_seconds:
-                    shutil.rmtree(upload, ignore_errors=True)
+                    if upload.is_dir():
+                        shutil.rmtree(upload, ignore_errors=True)
+                    else:  # an upload that was broken off
+                        upload.unlink()
 
     def close(self) -> None:
         """Remove everything; nothing works afterwards."""
@@ -182,5 +201,5 @@ def _remove_stale(base: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _last_change(folder: Path) -> float:
-    return max([folder.stat().st_mtime, *(path.stat().st_mtime for path in folder.rglob("*"))])
+def _last_change(entry: Path) -> float:
+    return max([entry.stat().st_mtime, *(path.stat().st_mtime for path in entry.rglob("*"))])

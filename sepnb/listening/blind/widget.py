@@ -12,13 +12,14 @@ from sepnb.figures.rating_scale import QUESTIONS, WORDS
 from sepnb.listening.blind.answers import AnswerFile
 from sepnb.listening.blind.design import ABX, Design, Trial
 from sepnb.listening.blind.items import REFERENCE
+from sepnb.listening.in_page import InPage
 
 MOVED, UNMOVED = "#0D6DCC", "#BBBBBB"  # handles of sliders: grey ones wait
 SOUND = "sound"
 OPEN = "Reference"  # what the true stem is called where it may be known
 
 
-class BlindTest(widgets.VBox):
+class BlindTest(InPage, widgets.VBox):
     """A listening test in a notebook: one trial after the other, each answer written down as Next is pressed.
 
     `design`: from `abx_design` or `rating_design`. `listener`: any name. `where`: a folder or CSV file for the answers,
@@ -62,6 +63,11 @@ class BlindTest(widgets.VBox):
     def trial(self) -> Trial | None:
         """The trial that is shown: it knows what is what; None when all are answered."""
         return next((trial for trial in self._trials if trial.id not in self._file.done), None)
+
+    def in_page(self) -> str:
+        """What the test is, and where it can be taken."""
+        left = self.count - self.done
+        return _sentence(f"A listening test, {left} of {self.count} trials to go: open the notebook and run this cell.")
 
     def _show_next(self) -> None:
         trial, self._message.value = self.trial, ""

@@ -2,7 +2,8 @@
 //
 // Python writes   <div class="sepnb-mixer-mount" id="…" data-config="{…}" data-state="{…}"></div>
 // and later       <div class="sepnb-mixer-orders" data-orders='{"number": 3, "set": {"gains": {…}}}'></div>
-// to move the faders. The page is Gradio's: elements come and go, so everything is found by watching it.
+// to move the faders. A mount with data-as-before takes over the faders of the mixer that it replaces.
+// The page is Gradio's: elements come and go, so everything is found by watching it.
 
 const MOUNT = ".sepnb-mixer-mount";
 const ORDERS = ".sepnb-mixer-orders";
@@ -12,6 +13,8 @@ const STATE = {
 };
 const mounted = new Map(); // element -> { mixer, state, change }
 const obeyed = new WeakMap(); // element -> text of the last orders
+const KEPT = ["position", "volume", "gains", "muted", "soloed", "loop"];
+let before = {}; // of the mixer that went last, what the next may take over
 
 function hostOf(config, wanted) {
   const first = config.systems.length ? config.systems[0].name : "";
@@ -50,7 +53,8 @@ function mount(element) {
     element.textContent = "The mixer could not be set up: reload the page.";
     return;
   }
-  const { host, state, change } = hostOf(config, wanted);
+  const kept = "asBefore" in element.dataset ? before : {};
+  const { host, state, change } = hostOf(config, { ...wanted, ...kept });
   element.replaceChildren();
   mounted.set(element, { mixer: createMixer(element, host), state, change, config, text });
 }
@@ -67,10 +71,11 @@ function obey(element) {
 }
 
 function look() {
-  for (const [element, { mixer, text }] of mounted) {
+  for (const [element, { mixer, state, text }] of mounted) {
     // Gradio keeps an element and gives it another take's attributes, or takes away what it did not draw itself.
     if (!element.isConnected || element.dataset.config !== text || !element.firstElementChild) {
       mounted.delete(element);
+      before = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
       mixer.destroy();
     }
   }
