@@ -48,9 +48,9 @@ def run_course(
 ) -> Iterator[Executed]:
     """Execute the notebooks in order and write each as `out/NAME.html`; yields each as it is done.
 
-    `home` is where data, figures and runs go (without it SEPNB_HOME, or else the checkout). `only` picks notebooks by the beginning of
-    their names, `folder` takes copies of your own instead of the checkout's. Raises SepnbError with the cell's own
-    error where a notebook fails; its page is written all the same.
+    `home` is where data, figures and runs go (without it SEPNB_HOME, or else the checkout). `only` picks notebooks by
+    the beginning of their names, `folder` takes copies of your own instead of the checkout's. Raises SepnbError with
+    the cell's own error where a notebook fails; its page is written all the same.
     """
     folder = folder or notebooks_folder()
     names = [name for name in BUDGETS if only is None or name.startswith(tuple(only))]

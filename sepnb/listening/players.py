@@ -90,7 +90,8 @@ def _player(name: str, mime: str, data: bytes) -> str:
         return ""
     code = base64.b64encode(data).decode()
     return (
-        f"<audio controls style='width:13em' preload='metadata' aria-label='{html.escape(name)}' src='data:{mime};base64,{code}'></audio>"
+        f"<audio controls style='width:13em' preload='metadata' aria-label='{html.escape(name)}' "
+        f"src='data:{mime};base64,{code}'></audio>"
     )
 
 
