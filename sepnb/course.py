@@ -16,7 +16,7 @@ BUDGETS = {
     "02_train_unet": 150,
     "03_resource_probe": 60,
     "04_pretrained_evaluation": 90,
-    "05_interactive_listening": 30,
+    "05_interactive_listening": 60,
 }
 
 

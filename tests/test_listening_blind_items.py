@@ -99,12 +99,13 @@ def test_the_scores_are_those_of_the_excerpt(track):
         stem[:, half:] = other[:, half:]
     given = {"fine at first": half_wrong}
     begin, end = (make_items(track, given, ["vocals"], start=start, seconds=2.0) for start in (0.0, 2.0))
-    first, second = (item_scores(items, track, given).set_index("system") for items in (begin, end))
+    first, second = (item_scores(items, track, given, anchor=True).set_index("system") for items in (begin, end))
     assert first.loc["fine at first", "SDR"] > second.loc["fine at first", "SDR"] + 10
     assert first.loc["fine at first", "SI-SIR"] > second.loc["fine at first", "SI-SIR"] + 10
     assert list(first.columns) == ["track", "target", "SDR", "ISR", "SIR", "SAR", "SI-SDR", "SI-SIR", "SI-SAR"]
     assert np.isnan(first.loc[ANCHOR, "SI-SAR"])
     assert np.isfinite(first.loc[ANCHOR, "SI-SIR"])
+    assert list(item_scores(begin, track, given)["system"]) == ["fine at first"]
 
 
 def test_a_system_of_one_stem_is_scored_with_what_it_leaves(track):

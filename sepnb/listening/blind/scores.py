@@ -12,8 +12,10 @@ from sepnb.metrics import bss_eval, si_sar, si_sdr, si_sir
 from sepnb.tracks import Track
 
 
-def item_scores(items: Sequence[Item], song: Track, estimates: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """Every system, and the mixture, on each item of a song: columns system, track, target and the scores in dB.
+def item_scores(
+    items: Sequence[Item], song: Track, estimates: Mapping[str, Mapping[str, np.ndarray]], *, anchor: bool = False
+) -> pd.DataFrame:
+    """Every system on each item of a song, and with `anchor` the mixture: columns system, track, target, scores in dB.
 
     `song` and `estimates` as they were given to `make_items`. SDR, ISR, SIR and SAR (BSSEval v4) are medians over
     frames of a second, SI-SDR, SI-SIR and SI-SAR are of the whole excerpt. Where a system does not give all stems of
@@ -22,7 +24,7 @@ def item_scores(items: Sequence[Item], song: Track, estimates: Mapping[str, Mapp
     less time than those that do not. Raises SepnbError where an item is of another song.
     """
     stems, mixture = dict(zip(song.sources, references_of(song), strict=True)), song.mixture()
-    anchor = {ANCHOR: dict.fromkeys(stems, mixture)}
+    sounds = {**estimates, ANCHOR: dict.fromkeys(stems, mixture)}
     known: dict[tuple[str, int, int], pd.DataFrame] = {}
     rows = []
     for item in items:
@@ -30,10 +32,10 @@ def item_scores(items: Sequence[Item], song: Track, estimates: Mapping[str, Mapp
             raise SepnbError(f"{item.name!r} is no item of {song.name!r}")
         first = round(item.start * song.rate)
         last = first + round(item.seconds * song.rate)
-        for system in (*item.systems, ANCHOR):
+        for system in (*item.systems, ANCHOR) if anchor else item.systems:
             if (system, first, last) not in known:
                 cut = np.s_[:, first:last]
-                given = {name: audio[cut] for name, audio in ({**estimates, **anchor})[system].items() if name in stems}
+                given = {name: audio[cut] for name, audio in sounds[system].items() if name in stems}
                 known[system, first, last] = _scores(
                     {name: stem[cut] for name, stem in stems.items()}, given, song.rate
                 )
