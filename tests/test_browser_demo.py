@@ -178,6 +178,8 @@ def test_stems_are_shifted_equalised_and_put_back(browser, address, real):  # no
             "document.querySelector('.sepnb-mixer-mount').sepnbMixer?.player.config.systems[0].name === 'separated'"
         )
         as_before(opened)
+        assert opened.inner_text("#eq-picture").strip() == ""
+        assert "peaking" not in opened.inner_text("#eq-bands")
         separate(opened)  # and a new take begins with its faders up
         opened.wait_for_function("JSON.parse(window.sepnbMixerGains()).vocals === 0")
         assert opened.locator("#preset label", has_text="as it is").locator("input").is_checked()
@@ -202,6 +204,7 @@ def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):  
         opened.wait_for_selector(".toast-body")
         assert "lyrics" in said(opened)
         assert "not audio in a known format" in said(opened)
+        status(opened, "not audio in a known format")  # and stays there
         shot(opened, "no_song")
         opened.locator(".toast-close").last.click()
         opened.reload()
@@ -230,6 +233,9 @@ def test_a_phone_shows_all_of_it_and_each_visitor_gets_its_own(browser, address)
             for opened in (phone, other)
         ]
         assert not set(sounds[0]) & set(sounds[1])
+        phone.click("#eq-fit")
+        phone.wait_for_selector("#eq-picture img")
+        phone.wait_for_function("document.querySelector('#eq-bands').innerText.includes('peaking')")
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390
         shot(phone, "phone")
         shot(other, "second")

@@ -17,7 +17,6 @@ pytest.importorskip("gradio", reason="no gradio: pip install 'gradio>=6'")
 import httpx
 from demos import LIMITS, RATE, answered, demo, event_of, joined, sounds_of, uploaded  # noqa: F401
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 
 from sepnb.webdemo import serving, studio
 from sepnb.webdemo.handlers import Handlers
@@ -54,11 +53,9 @@ def test_what_is_separated_is_served_and_taken_home(demo, client, tmp_path):  # 
     orders = client.predict("karaoke", None, api_name="/preset")
     assert "&quot;muted&quot;: [&quot;vocals&quot;]" in orders
     for sent in ("no json", "[1]", '{"vocals": 1e9}'):
-        with pytest.raises(AppError, match="fader"):
-            client.predict(sent, api_name="/zip")
+        assert "fader" in client.predict(sent, api_name="/zip")
     other = Client(demo.address, verbose=False)
-    with pytest.raises(AppError, match="separate a song first"):
-        other.predict("{}", api_name="/zip")
+    assert "separate a song first" in other.predict("{}", api_name="/zip")
 
 
 def test_a_hand_made_request_reads_nothing_and_gets_a_sentence(demo, tmp_path, monkeypatch):  # noqa: F811
@@ -75,6 +72,7 @@ def test_a_hand_made_request_reads_nothing_and_gets_a_sentence(demo, tmp_path, m
             ([uploaded(copied), None, "band-unet", 0, 2], FOREIGN),
             ([None, "../../../etc/passwd", "band-unet", 0, 2], "not in the list of choices"),
             ([None, None, "/etc/passwd", 0, 2], "not in the list of choices"),
+            ([None, None, "band-unet", 999, 2], "the start must lie from 0 to 900, not at 999"),
             ([None, None, "band-unet", 0, 1e12], "(?i)maximum|the length must lie"),
             ([None, None, "band-unet", 0, 2], "there is nothing to separate yet"),
         )

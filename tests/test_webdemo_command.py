@@ -78,6 +78,8 @@ def test_the_command_serves_this_machine_alone_and_clears_up(launched, tmp_path)
     assert (launched["server_name"], launched["share"], launched["auth"]) == ("127.0.0.1", False, None)
     assert launched["max_file_size"] == 50_000_000
     assert launched["server_port"] > 0
+    assert launched["quiet"] is True
+    assert result.output.startswith("starting …\nopen http://stub/ in a browser\n")
     assert not list(tmp_path.glob("sepnb-demo-*/run-*"))
 
 

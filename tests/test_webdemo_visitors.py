@@ -1,6 +1,7 @@
 """The web demo's visitors: a folder each, one job at a time, and nothing left behind."""
 
 import os
+import threading
 import time
 
 import pytest
@@ -35,6 +36,29 @@ def test_a_visitor_has_one_job_at_a_time(visitors):  # noqa: F811
     ):
         pass
     with visitors.working("one"):
+        pass
+
+
+def test_light_jobs_of_a_visitor_wait_for_each_other_but_not_for_a_long_one(visitors):  # noqa: F811
+    waited = []
+
+    def second():
+        with visitors.working("one", light=True):
+            waited.append("second")
+
+    with visitors.working("one", light=True) as one:
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        while one.busy < 2:
+            time.sleep(0.01)
+        waited.append("first")
+    waiting.join(60)
+    assert waited == ["first", "second"]
+    with (
+        visitors.working("one"),
+        pytest.raises(SepnbError, match="something running already"),
+        visitors.working("one", light=True),
+    ):
         pass
 
 

@@ -22,10 +22,15 @@ def serve_demo(
         print(f"password: {password}   (any name will do)", flush=True)
     if host not in LOOPBACK and password is None:
         print(f"sepnb: whoever reaches {host} can use this page; --password asks them for one", flush=True)
+    print("starting …", flush=True)
     demo = build_demo(models, host=host, port=port or free_port(host), share=share, password=password, device=device)
-    print("Ctrl-C ends it, and removes what visitors have left.", flush=True)
     with ended_politely():
-        demo.launch()
+        demo.serve(_said)
+
+
+def _said(address: str) -> None:
+    print(f"open {address} in a browser", flush=True)
+    print("Ctrl-C ends it, and removes what visitors have left.", flush=True)
 
 
 @contextmanager

@@ -52,13 +52,33 @@ def in_sentences(handler: Callable[..., Any]) -> Callable[..., Any]:
     return careful
 
 
+def kept_in_line(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """For handlers with so many outputs: what is wrong stays in the first, and the others stay as they are."""
+
+    def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
+        careful = in_sentences(handler)
+
+        @functools.wraps(handler)
+        def lasting(*arguments: Any, **named: Any) -> Any:
+            try:
+                return careful(*arguments, **named)
+            except gr.Error as error:  # its message is HTML already
+                gr.Warning(error.message, duration=12)
+                line = f"<p>{error.message}</p>"
+                return line if outputs == 1 else (line, *[gr.skip()] * (outputs - 1))
+
+        return lasting
+
+    return decorate
+
+
 class Handlers:
     """The page's events; each finds its visitor by the page's session."""
 
     def __init__(self, studio: Studio, visitors: Visitors):
         self.studio, self.visitors = studio, visitors
 
-    @in_sentences
+    @kept_in_line(1)
     def look(self, upload: str | None) -> str:
         """Say at once whether an uploaded file can be read."""
         from sepnb.listening.uploads import safe_name
@@ -67,7 +87,8 @@ class Handlers:
             return ""
         found = self.studio.look(self._uploaded(upload))
         channels = {1: "mono", 2: "stereo"}.get(found.channels, f"{found.channels} channels")
-        return pieces.sentence(f"{safe_name(upload)}: {found.duration:.1f} s, {channels}, {found.rate} Hz.")
+        said = f"{safe_name(upload)}: {found.duration:.1f} s, {channels}, {found.rate} Hz."
+        return pieces.sentence(f"{said} Separate takes it, and no demo song.")
 
     @in_sentences
     def separate(
@@ -116,14 +137,14 @@ class Handlers:
             return pieces.orders(practice(stems, str(stem)))
         raise SepnbError(f"there is no preset of that name: take {PLAIN}, {KARAOKE} or {PRACTICE}")
 
-    @in_sentences
+    @kept_in_line(1)
     def zip(self, sent: str, request: gr.Request) -> str:
         """Pack the stems and the mix as the faders stand."""
         try:
             gains = faders(json.loads(sent or "{}"))
         except ValueError:
             raise SepnbError("the faders' positions could not be read: reload the page") from None
-        with self.visitors.working(request.session_hash) as visitor:
+        with self.visitors.working(request.session_hash, light=True) as visitor:
             path = self.studio.bundle(visitor, gains)
             return pieces.zip_link(path)
 
@@ -143,7 +164,8 @@ class Handlers:
         as_before: the mixer's faders, mutes and place stay as they are on the page.
         """
         described = f"{take.song}: {take.seconds:.1f} s separated by {take.model}."
-        said = " ".join([described, take.note, *take.changes]).strip()
+        where = "Listen in step 4." if as_before else ""
+        said = " ".join(filter(None, [described, take.note, *take.changes, where]))
         names = ", ".join(["original", *take.heard])
         return (
             pieces.sentence(said),

@@ -6,6 +6,7 @@ from sepnb.separators.registry import REGISTRY
 from sepnb.webdemo import pieces
 from sepnb.webdemo.handlers import PLAIN, PRACTICE, Handlers
 from sepnb.webdemo.limits import DemoLimits
+from sepnb.webdemo.models import DEFAULT
 from sepnb.webdemo.sound_handlers import SoundHandlers, sound_steps
 from sepnb.webdemo.studio import Studio
 from sepnb.webdemo.visitors import Visitors
@@ -13,6 +14,8 @@ from sepnb.webdemo.visitors import Visitors
 LOCAL_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 # The page follows the link to a zip by itself, once it is there.
 FOLLOW_ZIP = "() => { document.querySelector('.sepnb-zip a')?.click(); }"
+LOOK = "What is bright where it should be dark has leaked in; what is dark where it should be bright is missing."
+TOY = "Trained on the synthetic band, it separates a real song poorly: sepnb demo --model htdemucs offers another."
 SEND_FADERS = "() => [window.sepnbMixerGains ? window.sepnbMixerGains() : '{}']"
 
 
@@ -40,7 +43,7 @@ def build_page(studio: Studio, visitors: Visitors) -> gr.Blocks:
         status = gr.HTML("", elem_classes="sepnb-status", elem_id="status", min_height=60)
         with gr.Column(visible=False, elem_id="results") as results:
             mixer, orders, preset, practised = _listening()
-            _step(5, "Look", "What is bright in the wrong picture has leaked: bleed, smear, holes.")
+            _step(5, "Look", LOOK)
             picture = gr.HTML("", elem_id="picture")
             sound = sound_steps(studio)
             _step(8, "Take it home", "Each stem as FLAC, or all in a zip with the mix as your faders are.")
@@ -97,13 +100,14 @@ def _what_to_separate(studio: Studio, limits: DemoLimits) -> tuple[gr.components
     with gr.Row(equal_height=True):
         upload = gr.File(label="Your song", file_count="single", type="filepath", height=150, elem_id="upload")
         song = gr.Radio(studio.songs.names, value=studio.songs.names[0], label="… or a demo song", elem_id="song")
-    about = REGISTRY[studio.models.names[0]].about
-    _step(2, "Choose a model and an excerpt", f"{studio.models.names[0]}: {about}. Up to {limits.seconds:g} seconds.")
+    first = studio.models.names[0]
+    said = f"{first}: {REGISTRY[first].about}. Up to {limits.seconds:g} seconds."
+    _step(2, "Choose a model and an excerpt", f"{said} {TOY}" if first == DEFAULT else said)
     with gr.Row():
         model = gr.Dropdown(
             studio.models.labels(), value=studio.models.names[0], label="Model", scale=3, elem_id="model"
         )
-        start = gr.Number(0, label="Start (s)", minimum=0, maximum=limits.song_seconds, scale=1, min_width=110)
+        start = gr.Number(0, label="Start (s)", scale=1, min_width=110)
         length = gr.Slider(
             1, limits.seconds, min(20, limits.seconds), step=1, label="Length (s)", scale=2, min_width=180
         )
@@ -115,7 +119,7 @@ def _step(number: int, title: str, sentence: str) -> None:
 
 
 def _listening() -> tuple[gr.components.Component, ...]:
-    _step(4, "Listen", "Faders, mute and solo for each stem; the keys 1, 2, 3 compare with the original.")
+    _step(4, "Listen", "Faders, mute and solo for each stem; the number keys compare with the original.")
     mixer = gr.HTML("", elem_id="mixer", padding=False)
     orders = gr.HTML("", elem_id="orders", padding=False)
     with gr.Row():

@@ -5,7 +5,7 @@ import hmac
 import importlib.util
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,15 @@ class Demo:
         finally:
             if not more.get("prevent_thread_lock"):
                 self.close()
+
+    def serve(self, say: Callable[[str], None]) -> None:
+        """Serve until interrupted; `say` is told the address once the page is there."""
+        try:
+            address = self.launch(prevent_thread_lock=True, quiet=True)
+            say(self.page.share_url or address)
+            self.page.block_thread()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Stop serving, and remove everything visitors have left."""

@@ -13,7 +13,7 @@ from sepnb.errors import SepnbError
 from sepnb.listening.equalizer import Band, Equalizer
 from sepnb.listening.pictures import DRAWING
 from sepnb.webdemo import pieces
-from sepnb.webdemo.handlers import Handlers, in_sentences
+from sepnb.webdemo.handlers import SHOWN, Handlers, in_sentences, kept_in_line
 from sepnb.webdemo.studio import MOST_SEMITONES, Studio, Take, curve_names
 from sepnb.webdemo.visitors import Visitors
 
@@ -85,14 +85,15 @@ class SoundHandlers:
             self.targets, steps.stem, steps.target, queue=False, show_progress="hidden", api_visibility="private"
         )
         steps.fit.click(
-            self.fit, [steps.stem, steps.target], [steps.bands, steps.response],
+            self.fit, [steps.stem, steps.target], [steps.response, steps.bands],
             show_progress_on=steps.response, api_name="fit", **light,
         )  # fmt: skip
         steps.shift.click(self.shift, steps.semitones, shown, api_name="shift", **common)
         steps.apply.click(
             self.equalise, [steps.stem, steps.bands], [*shown, steps.response], api_name="equalise", **common
         )
-        steps.undo.click(self.undo, None, [*shown, steps.semitones], api_name="undo", **common)
+        undone = [*shown, steps.semitones, steps.bands, steps.response]
+        steps.undo.click(self.undo, None, undone, api_name="undo", **common)
 
     @in_sentences
     def targets(self, stem: str | None, request: gr.Request) -> Any:
@@ -101,39 +102,40 @@ class SoundHandlers:
         names = [] if visitor is None or visitor.made is None else list(visitor.made.stems)
         return gr.update(choices=[*curve_names(), *(name for name in names if name != stem)], value=curve_names()[0])
 
-    @in_sentences
+    @kept_in_line(2)
     def fit(self, stem: str | None, target: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Fit bands, and show them."""
-        with self.visitors.working(request.session_hash) as visitor:
+        with self.visitors.working(request.session_hash, light=True) as visitor:
             match = self.studio.fit(visitor, stem, target)
             said = f"{stem} was {match.before_db:.1f} dB from {target}; with these bands it is {match.after_db:.1f} dB."
             take = self.studio.take(visitor)
             picture = self._drawn(take, str(stem), match, said)
-        return rows_of(match.equalizer), picture
+        return picture, rows_of(match.equalizer)
 
-    @in_sentences
+    @kept_in_line(SHOWN)
     def shift(self, semitones: float, request: gr.Request) -> tuple[Any, ...]:
         """Shift, keeping the equalisers."""
-        with self.visitors.working(request.session_hash) as visitor:
+        with self.visitors.working(request.session_hash, light=True) as visitor:
             before = self.studio.take(visitor)
             take = self.studio.change(visitor, semitones, before.equalizers)
             return self._shows.shown(visitor, take, as_before=True)
 
-    @in_sentences
+    @kept_in_line(SHOWN + 1)
     def equalise(self, stem: str | None, rows: object, request: gr.Request) -> tuple[Any, ...]:
         """Put a stem through the bands of the table, keeping pitch and other stems' equalisers."""
         equalizer = bands_of(rows)
-        with self.visitors.working(request.session_hash) as visitor:
+        with self.visitors.working(request.session_hash, light=True) as visitor:
             before = self.studio.take(visitor)
             take = self.studio.change(visitor, before.semitones, {**before.equalizers, str(stem): equalizer})
-            said = f"{stem} through {len(equalizer.bands)} bands; they are heard in “changed”."
+            said = f"{stem} through {len(equalizer.bands)} bands; listen to “changed” in step 4."
             return (*self._shows.shown(visitor, take, as_before=True), pieces.sentence(said))
 
-    @in_sentences
+    @kept_in_line(SHOWN + 3)
     def undo(self, request: gr.Request) -> tuple[Any, ...]:
         """Back to the stems as separated."""
-        with self.visitors.working(request.session_hash) as visitor:
-            return (*self._shows.shown(visitor, self.studio.change(visitor, 0, {}), as_before=True), 0)
+        with self.visitors.working(request.session_hash, light=True) as visitor:
+            take = self.studio.change(visitor, 0, {})
+            return (*self._shows.shown(visitor, take, as_before=True), 0, NO_BANDS, "")
 
     def _drawn(self, take: Take, stem: str, match: Any, said: str) -> str:
         from matplotlib.figure import Figure

@@ -20,6 +20,7 @@ from sepnb.errors import SepnbError
 from sepnb.webdemo.limits import DemoLimits
 
 LOCK = "server.lock"
+WAIT_SECONDS = 30.0  # for one's turn after another light job
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Visitor:
     touched: float
     busy: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
+    light: bool = False  # whether what runs is soon over
     made: Any = None  # what the demo keeps of the last separation
     turn: threading.Lock = field(default_factory=threading.Lock)  # one job of a visitor at a time
 
@@ -63,9 +65,10 @@ class Visitors:
         self._sweeper.start()
 
     @contextmanager
-    def working(self, key: str | None) -> Iterator[Visitor]:
+    def working(self, key: str | None, light: bool = False) -> Iterator[Visitor]:
         """The visitor with a page's `key`, new where it has not been seen; not removed while the block runs.
 
+        A `light` job, soon over, waits while another light one of the same visitor has its turn.
         Raises SepnbError where the key is none, the same visitor has a job running, or there are too many visitors.
         """
         if not key or not isinstance(key, str) or len(key) > 200:
@@ -77,9 +80,10 @@ class Visitors:
             visitor.touched = self._clock()
             visitor.busy += 1
         try:
-            if not visitor.turn.acquire(blocking=False):
+            if not visitor.turn.acquire(timeout=WAIT_SECONDS if light and visitor.light else 0):
                 raise SepnbError("you have something running already: wait for it, or stop it")
             try:
+                visitor.light = light
                 visitor.stop.clear()  # from here on, a stop is for this job
                 yield visitor
             finally:
