@@ -18,9 +18,6 @@ from sepnb.training.ladder import Rung
 
 QUIET = {"progress": False, "resume": True}
 
-# Of whoever started the tests: a shell may have them ignore the signal.
-HANDLER = signal.getsignal(signal.SIGINT)
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -62,16 +59,17 @@ def stopped(store, tmp_path):
             signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "gradient", gradient)
         train(store, out, TINY, checkpoint_every=0.0, progress=False)
+    assert signal.getsignal(signal.SIGINT) is before
     return out
 
 
 def test_the_stop_button_takes_a_checkpoint_of_the_step_it_came_in(stopped, store, whole, tmp_path):
     assert [step for step, _ in generations(stopped)][0] == 10
     assert len(generations(stopped)) == 2
-    assert signal.getsignal(signal.SIGINT) is HANDLER
     assert read_json(stopped / "history.json")["stopped"] is None
     assert len(read_history(stopped)) == 1
     train(store, stopped, TINY, mirror=tmp_path / "mirror", **QUIET)
