@@ -46,7 +46,8 @@ def _cut(path: Path, share: float, **options: Any) -> None:
     path.write_bytes(whole[: int(len(whole) * share)])
 
 
-def _film(path: Path) -> None:
+def film_without_sound(path: Path) -> None:
+    """Three seconds of black picture."""
     import av
 
     with av.open(path, "w") as container:
@@ -101,7 +102,7 @@ CASES: list[tuple[str, str, Callable[[Path], None], str]] = [
     ("WAV cut short", "torn.wav", lambda p: _cut(p, 0.5), "cut short"),
     ("FLAC cut short beyond the excerpt", "half.flac", lambda p: _cut(p, 0.5), TAKEN),
     ("FLAC cut short", "torn.flac", lambda p: _cut(p, 0.1), "torn: "),
-    ("film without sound", "film.mp4", _film, "no audio"),
+    ("film without sound", "film.mp4", film_without_sound, "no audio"),
     ("playlist of files on the server", "list.m3u8", _playlist, "not audio"),
     ("list of files to be joined", "joined.wav", _joined, "not audio"),
     ("60 MB, more than is taken", "huge.wav", lambda p: p.write_bytes(b"\0" * 60_000_000) and None, "50"),

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from songs import noise
 
+from benchmarks.bad_uploads import film_without_sound
 from sepnb import audio, containers
 from sepnb.errors import AudioError
 from sepnb.listening.uploads import Upload, UploadLimits, look_at, read_upload, safe_name, safe_title
@@ -176,14 +177,7 @@ def test_an_excerpt_that_cannot_be_is_refused(tmp_path, start, duration, said):
 
 def test_a_film_without_sound_is_refused(tmp_path):
     path = tmp_path / "film.mp4"
-    with av.open(path, "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
-        for _ in range(20):
-            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    film_without_sound(path)
     said = refused(path)
     assert said.startswith("film: ")
     assert "audio" in said
