@@ -112,6 +112,7 @@ def served(folder: Path | str) -> Iterator[str]:
 
 
 # One processor with an input for each stem of each system: what it keeps is in step, whatever the page is busy with.
+# It begins once all inputs are there: a busy browser connects them one after the other, while the processor runs.
 _RECORDER = """
 registerProcessor("recorder", class extends AudioWorkletProcessor {
   constructor({ processorOptions: { frames } }) {
@@ -120,6 +121,7 @@ registerProcessor("recorder", class extends AudioWorkletProcessor {
     this.at = 0;
   }
   process(inputs) {
+    if (!this.kept && !inputs.every((input) => input.length)) return true;
     this.kept ??= inputs.map(() => new Float32Array(this.frames));
     const end = Math.min(this.at + 128, this.frames);
     inputs.forEach((input, i) => input[0] && this.kept[i].set(input[0].subarray(0, end - this.at), this.at));
