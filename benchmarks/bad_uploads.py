@@ -124,7 +124,7 @@ def outcome(client: Any, path: Path, name: str) -> str:
         status, *_ = client.predict(upload, None, "band-unet", 0, 2, api_name="/separate")
     except (AppError, ValueError) as error:
         return f"refused: {error}"
-    return TAKEN + re.sub(r"<[^>]+>", "", status)
+    return ("refused: " if "sepnb-refused" in status else TAKEN) + re.sub(r"<[^>]+>", "", status)
 
 
 def main() -> int:

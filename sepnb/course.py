@@ -66,8 +66,12 @@ def _execute(path: Path, out: Path) -> Executed:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
+    from tqdm import tqdm
 
     notebook = nbformat.read(path, as_version=4)
+    # Where nobody looks on (no terminal), there is no bar.
+    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+    bar = tqdm(total=cells, desc=path.stem, unit="cell", leave=False, disable=None)
     client = NotebookClient(
         notebook,
         timeout=1800,
@@ -76,11 +80,13 @@ def _execute(path: Path, out: Path) -> Executed:
         resources={"metadata": {"path": str(path.parent)}},
         # Kernels warn that they talk in plain text; they do so on this machine alone, and signed.
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        on_cell_executed=lambda **_: bar.update(),
     )
     started = time.perf_counter()
     failure = None
     try:
-        client.execute()
+        with bar:
+            client.execute()
     except CellExecutionError as error:
         failure = error
     seconds = time.perf_counter() - started

@@ -216,6 +216,26 @@ def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):  
         assert "47.7 Mb" in said(opened)  # Gradio counts in 1024s
 
 
+def test_what_was_chosen_last_is_separated(browser, address, tmp_path):  # noqa: F811
+    tune = tmp_path / "tune.wav"
+    soundfile.write(tune, np.zeros((44100, 2)), 44100)
+    marked = "[...document.querySelectorAll('#song input')].findIndex((one) => one.checked)"
+    with page(browser, 1280, 900) as opened:
+        visit(opened, address)
+        assert opened.evaluate(marked) == 0
+        upload(opened, tune)
+        status(opened, "tune: 1.0 s, stereo")
+        opened.wait_for_function(f"{marked} === -1")
+        opened.click("#separate")
+        status(opened, "silent there: pick another excerpt")  # said, and it stays
+        assert "Error" not in opened.inner_text("#status")
+        opened.locator("#song label").nth(1).click()
+        opened.wait_for_function("!document.querySelector('#upload').innerText.includes('tune')")
+        assert opened.evaluate(marked) == 1
+        separate(opened)
+        assert "tune" not in opened.inner_text("#status")
+
+
 def test_a_phone_shows_all_of_it_and_each_visitor_gets_its_own(browser, address):  # noqa: F811
     with page(browser, 390, 800, has_touch=True, is_mobile=True) as phone, page(browser, 1280, 900) as other:
         for opened in (phone, other):

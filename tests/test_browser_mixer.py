@@ -303,7 +303,7 @@ def test_behind_the_loop_it_is_off_before_it_it_is_on_and_the_button_agrees(tab,
     assert button.get_attribute("aria-pressed") == "false"
     button.click()
     assert host(tab, "loop") == [1, 2]
-    assert host(tab, "position") == 1
+    assert 1 <= host(tab, "position") < (2 if playing else 1.01)  # while it plays, it goes on from there
     assert tab.evaluate(running) == ([1, 2] if playing else None)
     assert button.get_attribute("aria-pressed") == "true"
     tab.evaluate("host.say('position', 3)")  # from Python

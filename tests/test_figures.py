@@ -204,6 +204,19 @@ def test_spectrogram_shows_a_tone_at_its_place():
     assert "dB" in ax.figure.axes[1].get_ylabel()
 
 
+def test_a_long_spectrogram_shows_clicks_at_their_places():
+    """It is computed a part at a time: nothing gets lost, or is there twice, where two parts meet."""
+    clicks = np.zeros((2, 60 * RATE), np.float32)
+    seconds = np.arange(0.5, 60, 1.0)
+    clicks[:, (seconds * RATE).astype(int)] = 1.0
+    mesh = figures.spectrogram(clicks, RATE, n_fft=1024).collections[0]
+    times = mesh.get_coordinates()[0, :, 0]
+    middles = (times[1:] + times[:-1]) / 2
+    loud = middles[mesh.get_array().mean(axis=0) > -10]
+    np.testing.assert_allclose(np.unique(np.floor(loud)), np.floor(seconds))
+    np.testing.assert_allclose(loud, np.floor(loud) + 0.5, atol=0.1)
+
+
 def test_a_spectrogram_of_silence_and_one_of_a_moment():
     assert figures.spectrogram(np.zeros((2, 5000), np.float32), RATE).collections[0].get_array().max() == -80
     figures.spectrogram(np.ones((1, 10), np.float32), RATE)

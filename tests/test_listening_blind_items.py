@@ -87,9 +87,23 @@ def test_what_cannot_be_compared_is_refused(track, given, options, message):
         make_items(track, given, **options)
 
 
-def test_a_start_after_the_end_is_refused(track):
-    with pytest.raises(SepnbError, match="9 s is outside of the song"):
-        make_items(track, {"a": guesses(track, 0.1)}, start=9.0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": 9.0}, "8 s from 9 s on are not inside of the song, which has 4 s"),
+        ({"start": 3.0, "seconds": 1.5}, "1.5 s from 3 s on are not inside"),
+        ({"start": -1.0, "seconds": 2.0}, "2 s from -1 s on are not inside"),
+        ({"seconds": 0.0}, "an excerpt of 0 s is none"),
+    ],
+)
+def test_an_excerpt_that_does_not_fit_is_refused(track, options, message):
+    with pytest.raises(SepnbError, match=message):
+        make_items(track, {"a": guesses(track, 0.1)}, "vocals", **options)
+
+
+def test_of_a_song_shorter_than_an_excerpt_all_is_heard(track):
+    [item] = make_items(track, {"a": guesses(track, 0.1)}, "vocals", seconds=60.0)
+    assert (item.start, item.seconds) == (0.0, track.samples / RATE)
 
 
 def test_the_scores_are_those_of_the_excerpt(track):

@@ -347,6 +347,8 @@ def test_listeners_who_miss_the_reference_are_named_and_can_be_left_out():
     [
         (lambda: rating_summary(abx_answers({("p", "q"): [1]})), "not the answers of a rating test"),
         (lambda: abx_results(made_ratings({"p": 50})), "not the answers of an ABX test"),
+        (lambda: rating_summary({}), "not the answers of a rating test"),
+        (lambda: abx_results({"correct": [1]}), "not the answers of an ABX test"),
         (lambda: rating_differences(made_ratings({"p": 50, "mixture": 9})), "between two systems"),
         (lambda: rating_differences(made_ratings({"p": 50, "q": 9}), "smell"), "nobody was asked for 'smell'"),
     ],
@@ -487,5 +489,8 @@ def test_what_was_rated_has_to_be_what_was_scored():
         correlate(answers, scores.assign(system="other"))
     with pytest.raises(SepnbError, match="no scores called PESQ; there are SDR, SIR"):
         correlate(answers, scores, ["PESQ"])
+    for no_table in (scores.to_numpy(), scores.drop(columns="system")):
+        with pytest.raises(SepnbError, match="scores come as a table with the columns system, track and target"):
+            correlate(answers, no_table)
     with pytest.raises(SepnbError, match="nobody was asked for 'smell'"):
         correlate(answers, scores, question="smell")

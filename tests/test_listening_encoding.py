@@ -90,7 +90,7 @@ def test_too_much_is_refused_with_what_would_fit(monkeypatch):
     ("systems", "rate", "said"),
     [
         ({}, 8000, "nothing to mix"),
-        ([1, 2], 8000, "nothing to mix"),
+        (noise(0), 8000, "stems come as {stem: audio} or .*, not as ndarray"),
         ({"a": {}}, 8000, "'a' has no stems"),
         ({"a": {"x": noise(0)}, "b": noise(0)}, 8000, "'mix' has the shape|'a' of 'mix'"),
         ({"x": noise(0), 3: noise(1)}, 8000, "3 is not a name"),

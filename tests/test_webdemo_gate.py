@@ -172,8 +172,8 @@ def test_another_server_is_not_asked(demo):  # noqa: F811
         thread.start()
         address = f"http://127.0.0.1:{other.server_address[1]}/x.wav"
         statuses = [
-            joined(demo.address, "look", [uploaded(address)], "elsewhere").status_code,
-            httpx.post(f"{demo.address}/gradio_api/run/look", json={"data": [uploaded(address)]}).status_code,
+            joined(demo.address, "look", [uploaded(address), None], "elsewhere").status_code,
+            httpx.post(f"{demo.address}/gradio_api/run/look", json={"data": [uploaded(address), None]}).status_code,
             httpx.get(f"{demo.address}/gradio_api/file/{address}").status_code,
             httpx.get(f"{demo.address}/gradio_api/file={address}").status_code,
         ]

@@ -1,5 +1,6 @@
 """Plots of sound: waveforms, spectrograms, and where in a song an excerpt lies. Arrays in, axes out; no files."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -144,13 +145,24 @@ def _log_power(audio: np.ndarray, rate: int, edges: np.ndarray, n_fft: int) -> n
     """Mean power (rows, columns) of audio in the frequency rows between `edges`, in evenly spaced time columns."""
     audio = torch.as_tensor(np.ascontiguousarray(np.atleast_2d(audio)))
     hop = min(n_fft // 4, max(n_fft // 32, audio.shape[-1] // COLUMNS))
-    spectrum = stft(audio, n_fft, hop)
-    power = (spectrum.real.square() + spectrum.imag.square()).mean(dim=0).numpy()  # (bins, frames)
-    frames = power.shape[-1]
+    frames = 1 + math.ceil(audio.shape[-1] / hop)
     borders = np.unique(np.linspace(0, frames, min(COLUMNS, frames) + 1).astype(int))
-    power = np.add.reduceat(power, borders[:-1], axis=1) / np.diff(borders)
+    columns = []
+    for place in range(0, len(borders) - 1, 100):  # a song's whole spectrum would take a gigabyte
+        inner = borders[place : place + 101]
+        power = _frame_power(audio, inner[0], inner[-1], n_fft, hop)
+        columns.append(np.add.reduceat(power, inner[:-1] - inner[0], axis=1) / np.diff(inner))
+    power = np.concatenate(columns, axis=1)
     frequencies = np.arange(n_fft // 2 + 1) * rate / n_fft
     return (band_power(power.T, frequencies, edges) / np.diff(edges)).T
+
+
+def _frame_power(audio: torch.Tensor, first: int, last: int, n_fft: int, hop: int) -> np.ndarray:
+    """Power (bins, frames) of the frames from `first` to before `last`, the mean of all channels."""
+    reach = math.ceil(n_fft / 2 / hop)  # frames that a window reaches over on either side
+    begin = max(first - reach, 0)
+    spectrum = stft(audio[:, begin * hop : (last + reach) * hop], n_fft, hop)[..., first - begin : last - begin]
+    return (spectrum.real.square() + spectrum.imag.square()).mean(dim=0).numpy()
 
 
 def _row_edges(fmin: float, fmax: float) -> np.ndarray:

@@ -63,7 +63,11 @@ def checked(systems: Systems | Mapping[str, np.ndarray], rate: int) -> dict[str,
 
     Raises SepnbError where there is no stem, shapes differ, samples are not finite, or a name or the rate is none.
     """
-    if not isinstance(systems, Mapping) or not systems:
+    if not isinstance(systems, Mapping):
+        raise SepnbError(
+            f"stems come as {{stem: audio}} or {{system: {{stem: audio}}}}, not as {type(systems).__name__}"
+        )
+    if not systems:
         raise SepnbError("there is nothing to mix: give {stem: audio} or {system: {stem: audio}}")
     if not isinstance(rate, int | np.integer) or rate <= 0:
         raise SepnbError(f"{rate!r} Hz is not a rate: it must be a whole number above 0")

@@ -64,7 +64,7 @@ def kept_in_line(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., A
                 return careful(*arguments, **named)
             except gr.Error as error:  # its message is HTML already
                 gr.Warning(error.message, duration=12)
-                line = f"<p>{error.message}</p>"
+                line = f'<p class="sepnb-refused">{error.message}</p>'
                 return line if outputs == 1 else (line, *[gr.skip()] * (outputs - 1))
 
         return lasting
@@ -78,19 +78,19 @@ class Handlers:
     def __init__(self, studio: Studio, visitors: Visitors):
         self.studio, self.visitors = studio, visitors
 
-    @kept_in_line(1)
-    def look(self, upload: str | None) -> str:
-        """Say at once whether an uploaded file can be read."""
+    @kept_in_line(2)
+    def look(self, upload: str | None, song: str | None) -> tuple[str, Any]:
+        """Say at once whether an uploaded file can be read. It takes the place of the demo song, and gives it back."""
         from sepnb.listening.uploads import safe_name
 
         if not upload:
-            return ""
+            return "", song or self.studio.songs.names[0]
         found = self.studio.look(self._uploaded(upload))
         channels = {1: "mono", 2: "stereo"}.get(found.channels, f"{found.channels} channels")
         said = f"{safe_name(upload)}: {found.duration:.1f} s, {channels}, {found.rate} Hz."
-        return pieces.sentence(f"{said} Separate takes it, and no demo song.")
+        return pieces.sentence(f"{said} Now choose an excerpt of it, and Separate."), None
 
-    @in_sentences
+    @kept_in_line(SHOWN + CHOICES)
     def separate(
         self,
         upload: str | None,

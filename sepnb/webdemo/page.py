@@ -56,7 +56,9 @@ def build_page(studio: Studio, visitors: Visitors) -> gr.Blocks:
         shown = [status, results, mixer, orders, picture, links, packed]
         separation = {"concurrency_limit": limits.jobs, "concurrency_id": "separation"}
         light = {"concurrency_limit": limits.light_jobs, "concurrency_id": "light"}
-        upload.change(does.look, upload, status, show_progress="hidden", api_name="look", **light)
+        # What was chosen last is separated: an upload unmarks the demo song, and a demo song takes the upload away.
+        upload.change(does.look, [upload, song], [status, song], show_progress="hidden", api_name="look", **light)
+        song.input(lambda: None, None, upload, queue=False, show_progress="hidden", api_visibility="private")
         running = separate.click(
             does.separate,
             [upload, song, model, start, length],

@@ -30,7 +30,7 @@ def abx_results(answers: pd.DataFrame) -> pd.DataFrame:
     A p above 0.05 does not say that nobody can hear it: see `trials_needed`. Answers of several listeners and items are
     taken as so many independent trials. Raises SepnbError where the answers are not those of an ABX test.
     """
-    if "correct" not in answers or answers.empty:
+    if not isinstance(answers, pd.DataFrame) or "correct" not in answers or answers.empty:
         raise SepnbError("these are not the answers of an ABX test: read_answers gives them")
     pairs = [" against ".join(sorted((a, b))) for a, b in zip(answers["a"], answers["b"], strict=True)]
     parts = list(answers.groupby(np.array(pairs, dtype=object), sort=False))

@@ -114,6 +114,8 @@ def _points(
 def _medians(scores: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
     """Scores, medians of frames, by system, track and target."""
     keys = ["system", "track", "target"]
+    if not isinstance(scores, pd.DataFrame) or not set(keys) <= set(scores.columns):
+        raise SepnbError("scores come as a table with the columns system, track and target: item_scores gives one")
     known = [
         column
         for column in scores.columns

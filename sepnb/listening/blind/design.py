@@ -119,6 +119,8 @@ def abx_design(
     if pairs is None and items:
         systems = items[0].systems
         pairs = list(itertools.combinations(systems if len(systems) > 1 else [*systems, REFERENCE], 2))
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs or ()):
+        raise SepnbError(f"pairs come as [(system, system), …], not as {pairs!r}")
     return Design(ABX, tuple(items), seed, repetitions, tuple((a, b) for a, b in pairs or ()))
 
 

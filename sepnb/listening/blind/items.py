@@ -54,10 +54,10 @@ def make_items(
 
     `estimates`: system → stem → audio (channels, samples) of the whole song. `targets`: some of its stems (None: all
     that every system has). `start` in seconds: where the excerpts begin; None takes, for each stem, where the true stem
-    is loudest.
+    is loudest (of a song shorter than `seconds`, all of it).
 
-    Raises SepnbError where a system lacks a stem or has another length than the song, and for what is silent in the
-    excerpt: that cannot be made as loud as the rest.
+    Raises SepnbError where a system lacks a stem or has another length than the song, for an excerpt that is not inside
+    of the song, and for what is silent in it: that cannot be made as loud as the rest.
     """
     for system in estimates:
         if system in (REFERENCE, ANCHOR):
@@ -65,6 +65,8 @@ def make_items(
     if not estimates:
         raise SepnbError("a listening test compares systems, and none was given")
     stems, mixture = dict(zip(song.sources, song.stems(), strict=True)), song.mixture()
+    if isinstance(targets, str):
+        targets = [targets]
     if targets is None:
         targets = [name for name in song.sources if all(name in given for given in estimates.values())]
     items = []
@@ -93,10 +95,7 @@ def make_item(
         raise SepnbError(f"{track}, {target}: the sounds to compare differ in shape ({said})")
     if REFERENCE not in sounds or ANCHOR not in sounds:
         raise SepnbError(f"{track}, {target}: an item has a sound called {REFERENCE!r} and one called {ANCHOR!r}")
-    first = loudest(sounds[REFERENCE], rate, seconds) if start is None else round(start * rate)
-    last = min(first + round(seconds * rate), sounds[REFERENCE].shape[-1])
-    if not 0 <= first < last:
-        raise SepnbError(f"{track}, {target}: {first / rate:g} s is outside of the song")
+    first, last = _excerpt(sounds[REFERENCE], rate, start, seconds, f"{track}, {target}")
     cut = {name: _faded(audio[:, first:last], rate) for name, audio in sounds.items()}
     silent = [name for name, audio in cut.items() if loudness(audio, rate) == -np.inf]
     if silent:
@@ -110,6 +109,21 @@ def make_item(
     if apart > TOLERANCE:
         raise SepnbError(f"{track}, {target}: the sounds are {apart:.2f} LU apart, more than {TOLERANCE} LU")
     return Item(track, target, rate, first / rate, (last - first) / rate, matched, heard, gains)
+
+
+def _excerpt(audio: np.ndarray, rate: int, start: float | None, seconds: float, name: str) -> tuple[int, int]:
+    """First and last sample of an excerpt; of a song that is shorter than it, all."""
+    length, samples = round(seconds * rate), audio.shape[-1]
+    if length < 1:
+        raise SepnbError(f"{name}: an excerpt of {seconds:g} s is none")
+    if start is None:
+        return (first := loudest(audio, rate, seconds)), min(first + length, samples)
+    first = round(start * rate)
+    if not 0 <= first <= first + length <= samples:
+        raise SepnbError(
+            f"{name}: {seconds:g} s from {start:g} s on are not inside of the song, which has {samples / rate:g} s"
+        )
+    return first, first + length
 
 
 def loudest(audio: np.ndarray, rate: int, seconds: float) -> int:

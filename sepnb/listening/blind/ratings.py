@@ -144,5 +144,5 @@ def _items_in(grid: np.ndarray) -> int:
 
 
 def _require_ratings(answers: pd.DataFrame) -> None:
-    if "rating" not in answers or answers.empty:
+    if not isinstance(answers, pd.DataFrame) or "rating" not in answers or answers.empty:
         raise SepnbError("these are not the answers of a rating test: read_answers gives them")
