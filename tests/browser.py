@@ -1,7 +1,7 @@
 """A real browser for the tests that need one: the system's Chromium, driven by playwright, and a file server.
 
-`from browser import browser` gives a test file the fixture of that name: one headless browser a file. What a mixer
-plays is recorded stem by stem with `start_recording` and `recorded`, and `lag` says where in a known sound that begins.
+The fixture `browser` is one headless browser for all tests of a file. What a mixer plays is recorded stem by stem with
+`start_recording` and `recorded`, and `lag` says where in a known sound that begins.
 """
 
 import base64

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from browser import browser  # noqa: F401 -- fixtures of several files
+from mixer_pages import mixer_address, systems, tab  # noqa: F401
 from songs import song
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -53,3 +53,9 @@ def made_ratings(
             rating = points + of_listener[listener] + of_item[item] + spreads[2] * rng.standard_normal()
             rows.append((f"listener {listener}", f"song {item}", "vocals", system, role_of(system), question, rating))
     return pd.DataFrame(rows, columns=["listener", "track", "target", "system", "role", "question", "rating"])
+
+
+def abx_answers(correct: dict[tuple[str, str], list[int]], listener: str = "Ann") -> pd.DataFrame:
+    """Answers to an ABX test as `read_answers` gives them: (a, b) → 1 for each that was right, 0 for wrong."""
+    rows = [(listener, a, b, bool(right)) for (a, b), given in correct.items() for right in given]
+    return pd.DataFrame(rows, columns=["listener", "a", "b", "correct"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from browser import browser, page  # noqa: F401
+from browser import page
 
 from sepnb import audio
 
@@ -79,7 +79,7 @@ def said(opened):
     return opened.locator(".toast-body").last.inner_text()
 
 
-def test_a_real_song_is_uploaded_separated_heard_and_taken_home(browser, address, real, tmp_path):  # noqa: F811
+def test_a_real_song_is_uploaded_separated_heard_and_taken_home(browser, address, real, tmp_path):
     song = real / "songs" / "test.mp3"
     with page(browser, 1280, 900, accept_downloads=True) as opened:
         asked, refused = [], []
@@ -148,7 +148,7 @@ def take_home(opened, song):
     return found
 
 
-def test_stems_are_shifted_equalised_and_put_back(browser, address, real):  # noqa: F811
+def test_stems_are_shifted_equalised_and_put_back(browser, address, real):
     with page(browser, 1280, 900) as opened:
         visit(opened, address)
         upload(opened, real / "songs" / "test.mp3")
@@ -192,7 +192,7 @@ def as_before(opened):
     assert opened.locator("#preset label", has_text="karaoke").locator("input").is_checked()
 
 
-def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):  # noqa: F811
+def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):
     words = tmp_path / "lyrics <b>.mp3"
     words.write_text("These are words, and no song.\n" * 100)
     huge = tmp_path / "huge.wav"
@@ -216,7 +216,7 @@ def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):  
         assert "47.7 Mb" in said(opened)  # Gradio counts in 1024s
 
 
-def test_what_was_chosen_last_is_separated(browser, address, tmp_path):  # noqa: F811
+def test_what_was_chosen_last_is_separated(browser, address, tmp_path):
     tune = tmp_path / "tune.wav"
     soundfile.write(tune, np.zeros((44100, 2)), 44100)
     marked = "[...document.querySelectorAll('#song input')].findIndex((one) => one.checked)"
@@ -236,7 +236,7 @@ def test_what_was_chosen_last_is_separated(browser, address, tmp_path):  # noqa:
         assert "tune" not in opened.inner_text("#status")
 
 
-def test_a_phone_shows_all_of_it_and_each_visitor_gets_its_own(browser, address):  # noqa: F811
+def test_a_phone_shows_all_of_it_and_each_visitor_gets_its_own(browser, address):
     with page(browser, 390, 800, has_touch=True, is_mobile=True) as phone, page(browser, 1280, 900) as other:
         for opened in (phone, other):
             visit(opened, address)
@@ -261,7 +261,7 @@ def test_a_phone_shows_all_of_it_and_each_visitor_gets_its_own(browser, address)
         shot(other, "second")
 
 
-def test_a_separation_is_stopped_and_begun_again(browser, address, tmp_path):  # noqa: F811
+def test_a_separation_is_stopped_and_begun_again(browser, address, tmp_path):
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, (2, 60 * 44100)).astype(np.float32)
     audio.write(tmp_path / "minute.wav", noise, 44100)
     with page(browser, 1280, 900) as opened:
@@ -280,7 +280,7 @@ def test_a_separation_is_stopped_and_begun_again(browser, address, tmp_path):  #
         assert "minute: 60.0 s separated" in opened.inner_text("#status")
 
 
-def test_a_dark_page_is_legible(browser, address):  # noqa: F811
+def test_a_dark_page_is_legible(browser, address):
     with page(browser, 1280, 900, color_scheme="dark") as opened:
         visit(opened, address)
         opened.wait_for_function("document.body.classList.contains('dark')")

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from browser import browser, page, served  # noqa: F401
+from browser import page, served
 from conftest import REPOSITORY
 
 from sepnb.listening.equalizer import Band, Equalizer
@@ -53,7 +53,7 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def editor(browser, address):  # noqa: F811
+def editor(browser, address):
     with page(browser, 900, 700) as opened:
         opened.goto(f"{address}/index.html")
         opened.wait_for_selector(".handle")
@@ -155,7 +155,7 @@ def test_a_name_is_text_never_markup(editor):
     assert "<img src=x" in editor.locator(".legend").inner_text()
 
 
-def test_a_phone_has_no_sideways_scroll(browser, address):  # noqa: F811
+def test_a_phone_has_no_sideways_scroll(browser, address):
     with page(browser, 360, 700) as phone:
         phone.goto(f"{address}/index.html")
         phone.wait_for_selector(".handle")

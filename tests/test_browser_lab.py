@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import browser, page  # noqa: F401
+from browser import page
 from live_lab import KERNEL, Lab, check_mixer, run_all
 
 SMALL = """\
@@ -38,13 +38,13 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     served.close()
 
 
-def test_a_mixer_in_a_live_notebook(browser, lab):  # noqa: F811
+def test_a_mixer_in_a_live_notebook(browser, lab):
     with page(browser, 1280, 900) as tab:
         run_all(tab, lab, small_notebook(lab.folder).name)
         check_mixer(tab, lab)
 
 
-def test_two_views_of_one_mixer_share_a_player(browser, lab):  # noqa: F811
+def test_two_views_of_one_mixer_share_a_player(browser, lab):
     with page(browser, 1280, 900) as tab:
         run_all(tab, lab, small_notebook(lab.folder).name)
         # What sounds once must not sound twice.

@@ -1,151 +1,25 @@
-"""The mixer in a real browser: in step to the sample, obedient to hand, key and host, and readable by everyone."""
+"""The mixer in a real browser plays in step to the sample, and obeys hand, key and host."""
 
 import io
-import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from browser import browser, decoded, lag, page, recorded, served, start_recording  # noqa: F401
+from browser import decoded, lag, recorded, served, start_recording
+from mixer_pages import (
+    RATE,
+    SECONDS,
+    factors,
+    host,
+    noise,
+    opened,
+    play,
+    position,
+    settled,
+    write_page,
+)
 
-import sepnb.listening
-from sepnb.listening.encoding import LARGEST_BYTES, Encoded, checked, encode, mixer_config
-from sepnb.listening.mixer import StemMixer
 from sepnb.listening.players import mix
-
-STATIC = Path(sepnb.listening.__file__).parent / "static"
-RATE = 44100
-SECONDS = 4.0
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Mixer</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,"><link rel="stylesheet" href="mixer.css"><style>body { margin: 12px }</style>
-<div id="mixer"></div>
-<script type="module">
-import { createMixer } from "./mixer.js";
-const config = await (await fetch("config.json")).json();
-function hostOf(config, state = {}) {
-  const callbacks = {};
-  return {
-    config, state, told: [],
-    load: async (id) => (await fetch(id)).arrayBuffer(),
-    get: (name) => state[name],
-    set(name, value) { state[name] = value; this.told.push([name, value]); },
-    onChange: (name, callback) => ((callbacks[name] = callback), () => delete callbacks[name]),
-    say(name, value) { state[name] = value; callbacks[name](value); },
-  };
-}
-window.hostOf = hostOf;
-window.createMixer = createMixer;
-window.host = hostOf(config);
-window.mixer = createMixer(document.getElementById("mixer"), window.host);
-</script></html>"""
-
-# A notebook's page, with a widget's model in place of Jupyter's; sounds come in two pieces, as Python sends them.
-NOTEBOOK = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Notebook</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="mixer.css"><div id="mixer"></div><div id="other"></div>
-<script type="module">
-import makeWidget from "./widget.js";
-const state = { config: await (await fetch("config.json")).json() };
-const callbacks = new Map();
-const model = {
-  wanted: [],
-  get: (name) => state[name],
-  set(name, value) { state[name] = value; for (const tell of callbacks.get(`change:${name}`) ?? []) tell(); },
-  save_changes() {},
-  on: (name, callback) => callbacks.set(name, [...(callbacks.get(name) ?? []), callback]),
-  off: (name, callback) => callbacks.set(name, callbacks.get(name).filter((other) => other !== callback)),
-  async send({ id }) {
-    model.wanted.push(id);
-    const bytes = await (await fetch(id)).arrayBuffer();
-    const parts = [new DataView(bytes, 0, 1000), new DataView(bytes, 1000)];
-    parts.forEach((part, number) => {
-      for (const tell of callbacks.get("msg:custom") ?? []) tell({ kind: "piece", id, number, count: 2 }, [part]);
-    });
-  },
-};
-const widget = makeWidget();
-const close = widget.initialize({ model });
-const show = (id) => widget.render({ el: document.getElementById(id) });
-const player = (id = "mixer") => document.getElementById(id).sepnbMixer?.player;
-window.notebook = { state, model, close, show, player };
-</script></html>"""
-
-
-def noise(seed: int, seconds: float = SECONDS, level: float = 0.1) -> np.ndarray:
-    """Stereo noise on the 16-bit grid."""
-    drawn = np.random.default_rng(seed).uniform(-level, level, (2, round(seconds * RATE)))
-    return (np.rint(drawn * 32768) / 32768).astype(np.float32)
-
-
-def write_page(folder: Path, systems: dict, rate: int = RATE, largest: int = LARGEST_BYTES, **options) -> Encoded:
-    """A page with a mixer of these systems."""
-    systems = checked(systems, rate)
-    encoded = encode(systems, rate, largest)
-    for sound in encoded.sounds:
-        (folder / sound.id).write_bytes(sound.data)
-    (folder / "config.json").write_text(json.dumps(mixer_config(systems, rate, encoded, **options)))
-    (folder / "index.html").write_text(PAGE)
-    (folder / "notebook.html").write_text(NOTEBOOK)
-    (folder / "widget.js").write_text(StemMixer._esm)
-    for name in ("mixer.js", "mixer.css"):
-        (folder / name).write_bytes((STATIC / name).read_bytes())
-    return encoded
-
-
-@pytest.fixture(scope="module")
-def systems() -> dict[str, dict[str, np.ndarray]]:
-    names = ("drums", "bass", "vocals")
-    true = {name: noise(seed) for seed, name in enumerate(names)}
-    other = {name: noise(10 + seed, level=0.05) for seed, name in enumerate(names)}
-    return {"reference": true, "network": other}
-
-
-@pytest.fixture(scope="module")
-def address(systems, tmp_path_factory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mixer")
-    write_page(folder, systems)
-    with served(folder) as base:
-        yield base
-
-
-@contextmanager
-def opened(browser, address: str, width: int = 1280, **options: object):  # noqa: F811
-    """The mixer's page, loaded and decoded."""
-    with page(browser, width, **options) as tab:
-        tab.goto(address)
-        tab.set_default_timeout(30_000)
-        tab.wait_for_function("window.mixer?.player?.state.ready")
-        yield tab
-        assert not tab.errors
-
-
-@pytest.fixture
-def tab(browser, address):  # noqa: F811
-    with opened(browser, address) as tab:
-        yield tab
-
-
-def position(tab) -> float:
-    return tab.evaluate("mixer.player.position")
-
-
-def host(tab, name: str) -> object:
-    """What the page's host was told, as a notebook's Python would be."""
-    return tab.evaluate("(name) => host.state[name]", name)
-
-
-def factors(tab) -> list[float]:
-    return tab.evaluate("mixer.player.config.sounds.map((s) => mixer.player.gain(s.system, s.stem).gain.value)")
-
-
-def play(tab) -> None:
-    tab.get_by_role("button", name="Play").click()
-    tab.wait_for_function("mixer.player.run && mixer.player.context.currentTime > mixer.player.run.when")
 
 
 def in_step(recording: np.ndarray, systems: dict, sounds: slice) -> int:
@@ -202,7 +76,7 @@ def test_another_system_goes_on_at_the_same_sample(tab, systems):
     assert host(tab, "system") == "network"
 
 
-def test_mp3s_play_in_step_and_begin_where_the_stems_do(browser, tmp_path):  # noqa: F811
+def test_mp3s_play_in_step_and_begin_where_the_stems_do(browser, tmp_path):
     stems = {"one": noise(3, 3.0), "two": noise(4, 3.0)}
     encoded = write_page(tmp_path, stems, largest=200_000)
     assert encoded.note.startswith("MP3")
@@ -322,8 +196,7 @@ def test_faders_mute_and_solo_set_what_is_heard(tab, systems):
     np.testing.assert_allclose(heard[0], expected, atol=4e-6)
     assert not heard[1].any()
     tab.get_by_role("button", name="Solo vocals").click()
-    tab.wait_for_timeout(100)  # the change is a short glide, against clicks
-    np.testing.assert_allclose(factors(tab), [0, 0, 1, 0, 0, 0], atol=1e-6)
+    settled(tab, [0, 0, 1, 0, 0, 0])
     tab.get_by_label("Level of drums").dblclick()
     assert host(tab, "gains") == {"drums": 0}
     assert host(tab, "muted") == ["bass"]
@@ -413,7 +286,7 @@ def test_a_sum_beyond_full_scale_lights_the_lamp(tab):
     lamp.wait_for()
 
 
-def test_stems_beyond_full_scale_come_back_at_their_level(browser, tmp_path):  # noqa: F811
+def test_stems_beyond_full_scale_come_back_at_their_level(browser, tmp_path):
     loud = {"loud": noise(1, 1.0, level=3.0), "soft": noise(2, 1.0, level=0.5)}
     encoded = write_page(tmp_path, loud)
     assert encoded.scale < 0.34
@@ -424,215 +297,3 @@ def test_stems_beyond_full_scale_come_back_at_their_level(browser, tmp_path):  #
         first = in_step(heard, {"": loud}, slice(0, 2))
         for one, audio in zip(heard, loud.values(), strict=True):
             np.testing.assert_allclose(one, audio[0, first : first + heard.shape[-1]], atol=2e-4)
-
-
-def test_the_spectrogram_shows_a_tone_where_it_is(browser, tmp_path):  # noqa: F811
-    tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(2 * RATE) / RATE)
-    late = np.where(np.arange(2 * RATE) < RATE, 0, tone)
-    write_page(tmp_path, {"tone": np.float32([late, late])})
-    with served(tmp_path) as base, opened(browser, base) as tab:
-        tab.wait_for_function(
-            "document.querySelector('.spectrogram canvas').getContext('2d').getImageData(9, 9, 1, 1).data[3] > 0"
-        )
-        rows, height = tab.evaluate(
-            """() => {
-              const canvas = document.querySelector(".spectrogram canvas");
-              const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-              const light = (row, share) => data[4 * (row * width + Math.round(share * width)) + 1];
-              const column = (share) => Array.from({ length: height }, (_, row) => light(row, share));
-              return [[column(0.25), column(0.75)], height];
-            }"""
-        )
-    early, later = rows
-    assert max(early) == 0
-    brightest = height - 0.5 - int(np.argmax(later))
-    assert 40 * (RATE / 2 / 40) ** (brightest / height) == pytest.approx(1000, rel=0.06)
-
-
-def test_names_are_text_and_never_markup(browser, tmp_path):  # noqa: F811
-    name = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
-    write_page(tmp_path, {name: {name: noise(0, 0.5)}, "__proto__": {"constructor": noise(1, 0.5)}})
-    with served(tmp_path) as base, opened(browser, base) as tab:
-        assert tab.get_by_text(name).count() >= 2
-        assert tab.evaluate("window.broken") is None
-        tab.get_by_role("button", name="__proto__").click()
-        np.testing.assert_allclose(factors(tab), [0, 1])
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it_and_colours_stand_out(browser, address, scheme):  # noqa: F811
-    with opened(browser, address, 360, color_scheme=scheme) as tab:
-        assert tab.evaluate("document.documentElement.scrollWidth") == 360
-        assert tab.locator(".sepnb-mixer").get_attribute("data-theme") == scheme
-        colours = (
-            "(n) => [getComputedStyle(n).backgroundColor, getComputedStyle(n.closest('.sepnb-mixer')).backgroundColor]"
-        )
-        for swatch in tab.locator(".swatch").all():
-            assert contrast(*swatch.evaluate(colours)) >= 3
-        text = "(n) => [getComputedStyle(n).color, getComputedStyle(n.closest('.sepnb-mixer')).backgroundColor]"
-        for part in (".name", ".value", ".time", ".note"):
-            assert contrast(*tab.locator(part).first.evaluate(text)) >= 4.5
-        tab.get_by_role("button", name="network").click()  # and under the mouse
-        own = "(n) => [getComputedStyle(n).color, getComputedStyle(n).backgroundColor]"
-        tab.wait_for_timeout(300)  # its colours change over a moment
-        for pressed in tab.locator("[aria-pressed=true]").all():
-            assert contrast(*pressed.evaluate(own)) >= 4.5
-        for control in tab.locator("button, input").all():
-            assert control.evaluate("(n) => n.ariaLabel || n.textContent.trim()")
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast of two CSS colours, by WCAG 2."""
-
-    def light(colour: str) -> float:
-        parts = np.float64(re.findall(r"[\d.]+", colour)[:3]) / 255
-        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
-
-    darker, lighter = sorted((light(one), light(other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def test_starting_one_mixer_stops_the_other_and_what_is_destroyed_is_gone(tab):
-    tab.evaluate(
-        """async () => {
-          const root = document.body.appendChild(document.createElement("div"));
-          window.second = createMixer(root, hostOf(window.host.config));
-          while (!second.player.state.ready) await new Promise((done) => setTimeout(done, 20));
-        }"""
-    )
-    tab.get_by_role("button", name="Play").first.click()
-    tab.wait_for_function("mixer.player.run")
-    tab.get_by_role("button", name="Play").click()
-    tab.wait_for_function("second.player.run")
-    assert host(tab, "playing") is False
-    assert tab.evaluate("second.player.state.playing") is True
-    tab.evaluate("second.destroy()")
-    tab.wait_for_function("second.player.context.state === 'closed'")
-    assert tab.locator(".sepnb-mixer").count() == 1
-
-
-def test_a_start_before_any_gesture_asks_for_one(browser, address):  # noqa: F811
-    with page(browser) as tab:
-        # A browser lets nothing sound yet; the test's own calls count as gestures, so that has to be played.
-        tab.add_init_script(
-            "window.resume = AudioContext.prototype.resume; AudioContext.prototype.resume = async () => {}"
-        )
-        tab.goto(address)
-        tab.wait_for_function("window.mixer?.player?.state.ready")
-        tab.evaluate("host.say('playing', true)")
-        told = tab.get_by_role("alert")
-        told.wait_for()
-        assert "Press play once" in told.inner_text()
-        assert host(tab, "playing") is False
-        tab.evaluate("void (AudioContext.prototype.resume = window.resume)")
-        play(tab)
-        assert host(tab, "problem") == ""
-
-
-@pytest.mark.parametrize("wrong", ["not audio", "no answer"])
-def test_what_cannot_be_heard_is_said(browser, address, wrong):  # noqa: F811
-    with page(browser) as tab:
-        if wrong == "not audio":
-            tab.route("**/s4", lambda route: route.fulfill(body=b"not audio"))
-        else:
-            tab.clock.install()
-            tab.route("**/s4", lambda route: None)
-        tab.goto(address)
-        tab.wait_for_function("window.mixer?.player?.loaded >= 3")
-        if wrong == "no answer":
-            tab.wait_for_function("mixer.player.loaded === 5")
-            sizes = [sound["bytes"] / 1e6 for sound in tab.evaluate("mixer.player.config.sounds")]
-            said = f"Loading: {sum(sizes) - sizes[4]:.1f} of {sum(sizes):.1f} MB"
-            assert tab.get_by_text(said).wait_for() is None
-            tab.clock.fast_forward(25_000)
-        told = tab.get_by_role("alert")
-        told.wait_for()
-        expected = "cannot decode the sound of bass (network" if wrong == "not audio" else "do not arrive"
-        assert expected in told.inner_text()
-        assert tab.get_by_role("button", name="Play").is_disabled()
-
-
-def test_a_blind_mixer_shows_nothing_but_its_buttons(browser, tmp_path):  # noqa: F811
-    write_page(tmp_path, {"A": {"sound": noise(0, 1.0)}, "X": {"sound": noise(1, 1.0)}}, blind=True)
-    with served(tmp_path) as base, opened(browser, base) as tab:
-        assert tab.locator("canvas").count() == 0
-        assert "sound" not in tab.locator(".sepnb-mixer").inner_text()
-        assert not tab.get_by_role("button", name="Match levels").is_visible()
-        play(tab)
-        tab.keyboard.press("2")
-        assert host(tab, "system") == "X"
-        tab.wait_for_timeout(100)  # the change is a short glide
-        np.testing.assert_allclose(factors(tab), [0, 1], atol=1e-6)
-
-
-def test_a_digit_chooses_the_system_of_that_name_before_that_of_its_place(browser, tmp_path):  # noqa: F811
-    names = ("Reference", "1", "2", "fourth")
-    write_page(tmp_path, {name: {"sound": noise(seed, 0.5)} for seed, name in enumerate(names)}, blind=True)
-    with served(tmp_path) as base, opened(browser, base) as tab:
-        titles = [one.get_attribute("title") for one in tab.locator(".systems button").all()]
-        assert titles == ["Reference", "1 (key 1)", "2 (key 2)", "fourth (key 4)"]
-        tab.locator(".sepnb-mixer").focus()
-        for pressed, expected in (("1", "1"), ("2", "2"), ("3", "2"), ("4", "fourth")):
-            tab.keyboard.press(pressed)
-            assert host(tab, "system") == expected
-        assert tab.locator(".systems [aria-pressed=true]").inner_text() == "fourth"
-
-
-def test_a_blind_mixer_counts_sounds_while_it_loads(browser, tmp_path):  # noqa: F811
-    write_page(tmp_path, {"A": {"sound": noise(0, 0.5)}, "B": {"sound": noise(1, 0.5)}}, blind=True)
-    with served(tmp_path) as base, page(browser) as tab:
-        tab.route("**/s1", lambda route: None)
-        tab.goto(base)
-        tab.get_by_text("Loading: 1 of 2 sounds").wait_for()
-
-
-def test_a_notebook_lets_go_of_its_sounds_after_the_last_view_and_asks_again(browser, address):  # noqa: F811
-    with page(browser) as tab:
-        tab.clock.install()
-        tab.goto(f"{address}/notebook.html")
-        tab.wait_for_function("window.notebook")
-        assert tab.evaluate("notebook.model.wanted") == []  # nobody looks yet
-        tab.evaluate("window.gone = [notebook.show('mixer'), notebook.show('other')]")
-        tab.wait_for_function("notebook.state.ready")
-        assert tab.evaluate("notebook.player('mixer') === notebook.player('other')")
-        assert sorted(tab.evaluate("notebook.model.wanted")) == [f"s{number}" for number in range(6)]
-        tab.evaluate("window.first = notebook.player()")
-
-        tab.get_by_role("button", name="Play").first.click()
-        tab.wait_for_function("first.run")
-        tab.evaluate("gone[0]()")
-        tab.clock.fast_forward(60_000)
-        assert tab.evaluate("[notebook.state.playing, first.context.state]") == [True, "running"]  # one view is left
-        tab.evaluate("gone[1]()")
-        assert tab.evaluate("[notebook.state.playing, notebook.state.ready]") == [False, True]
-        tab.evaluate("window.gone = [notebook.show('mixer')]")  # an output that was moved
-        tab.clock.fast_forward(60_000)
-        assert tab.evaluate("first === notebook.player() && first.buffers.size === 6")
-
-        tab.evaluate("gone[0]()")
-        tab.clock.fast_forward(60_000)
-        tab.wait_for_function("first.context.state === 'closed'")
-        assert tab.evaluate("[first.buffers.size, notebook.state.ready]") == [0, False]
-        tab.evaluate("notebook.model.set('system', 'network')")  # Python goes on meanwhile
-        tab.evaluate("window.gone = [notebook.show('mixer')]")
-        tab.wait_for_function("notebook.state.ready")
-        assert len(tab.evaluate("notebook.model.wanted")) == 12
-        assert tab.evaluate("notebook.player().state.system") == "network"
-        tab.get_by_role("button", name="Play").click()
-        tab.wait_for_function("notebook.player().position > 0.2")
-        tab.evaluate("window.second = notebook.player(); notebook.close(); gone[0]()")  # the widget is closed
-        tab.wait_for_function("second.context.state === 'closed'")
-        assert not tab.errors
-
-
-@pytest.mark.parametrize("width", [320, 390, 754, 1280])
-def test_decibels_stay_in_their_box_and_a_mixture_keeps_its_name(browser, tmp_path, width):  # noqa: F811
-    write_page(tmp_path, {name: noise(seed, 0.5) for seed, name in enumerate(("mixture", "vocals"))})
-    with served(tmp_path) as base, opened(browser, base, width) as tab:
-        tab.evaluate("mixer.player.set('gains', { mixture: -40, vocals: -12.5 })")
-        beyond = "(n) => n.scrollWidth - n.clientWidth"
-        assert [one.evaluate(beyond) for one in tab.locator(".row.stem .value").all()] == [0, 0]
-        assert tab.evaluate("document.documentElement.scrollWidth") == width
-        if width > 320:
-            assert [one.evaluate(beyond) for one in tab.locator(".row.stem .name").all()] == [0, 0]

@@ -3,15 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
-from listening_blind import SYSTEMS, made_items
+from listening_blind import SYSTEMS, abx_answers, made_items, made_ratings
 
 from sepnb.errors import SepnbError
 from sepnb.listening.blind.abx import abx_results
 from sepnb.listening.blind.design import abx_design, rating_design
 from sepnb.listening.blind.ratings import post_screening, rating_differences, rating_summary
 from sepnb.listening.blind.simulated import (
+    SIMULATED,
     SimulatedListener,
     fixed_quality,
+    listeners_of,
     quality_of_scores,
     simulate,
     simulated_panel,
@@ -89,3 +91,29 @@ def test_a_condition_without_a_quality_is_named(items):
 def test_probabilities_lie_between_0_and_1():
     with pytest.raises(SepnbError, match="probabilities"):
         SimulatedListener("simulated", QUALITY, hears=80)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Ann"], "1 listener"),
+        (["Ann", "Bob", "Zoë"], "3 listeners"),
+        ([f"{SIMULATED} 1"], "1 simulated listener"),
+        ([f"{SIMULATED} {n}" for n in range(6)], "6 simulated listeners"),
+        (["Ann", f"{SIMULATED} 1", "Bob", f"{SIMULATED} 2"], "4 listeners, 2 of them simulated"),
+        (["Ann", "Bob", f"{SIMULATED} 1"], "3 listeners, 1 of them simulated"),
+    ],
+)
+def test_who_listened_is_said_in_words(names, said):
+    answers = pd.concat([abx_answers({("p", "q"): [1, 0]}, name) for name in names])
+    some = abx_answers({("p", "r"): [1]}, names[0])  # a pair that not all were asked for
+    everything = pd.concat([some, answers])
+    assert listeners_of(answers) == said
+    assert listeners_of(abx_results(everything)) == said
+    ratings = made_ratings({"p": 60, "q": 50}, listeners=len(names), items=2)
+    ratings["listener"] = ratings["listener"].map({f"listener {n}": name for n, name in enumerate(names)})
+    assert (
+        listeners_of(rating_summary(ratings, 10))
+        == listeners_of(post_screening(ratings.assign(role="reference")))
+        == said
+    )

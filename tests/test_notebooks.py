@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from browser import browser, page  # noqa: F401
+from browser import page
 from conftest import REPOSITORY
 from live_lab import Lab, check_mixer, placed, run_all
 
@@ -168,7 +168,7 @@ def test_the_page_of_the_mixer_has_plain_players(course):
     assert "application/vnd.jupyter.widget-view+json" not in text
 
 
-def test_the_mixer_plays_in_a_live_jupyterlab(course, browser, tmp_path):  # noqa: F811
+def test_the_mixer_plays_in_a_live_jupyterlab(course, browser, tmp_path):
     """Notebook 05 run by a real browser: its mixer plays in sync, obeys keys, and Python knows where it stands."""
     lab = Lab(tmp_path, {"SEPNB_PROFILE": "demo", "SEPNB_HOME": str(course[0])})
     try:
