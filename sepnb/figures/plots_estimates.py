@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sepnb.errors import SepnbError
-from sepnb.figures.plots_audio import spectrogram_grid
-from sepnb.figures.style import frequency_axis, in_print_style, subplots
+from sepnb.figures.plots_audio import log_frequency_image, spectrogram_grid
+from sepnb.figures.style import in_print_style, subplots
 
 ACROSS = 4  # estimates that stand side by side; more go down the page
 EXPLAINED = ("level (dB, 0 = loudest)", "estimate − reference (dB):\nblue lost, red too much")
@@ -63,19 +63,19 @@ def estimate_spectrograms(
     names = [_broken(name, letters) for name in (title, *estimates)]
     look = {"fmin": fmin, "fmax": fmax, "span": span, "start": start}
     spectrogram_grid(np.stack([reference, *estimates.values()]), rate, names, sounds, **look)
-    meshes = [ax.collections[0] for ax in sounds]
-    truth = meshes[0].get_array()
-    for ax, mesh in zip(differences, meshes[1:], strict=True):
-        corners = mesh.get_coordinates()
-        times, edges = corners[0, :, 0], corners[:, 0, 1]
-        limits = {"vmin": -difference_span, "vmax": difference_span}
-        picture = ax.pcolormesh(times, edges, mesh.get_array() - truth, cmap=DIVERGING, rasterized=True, **limits)
-        frequency_axis(ax, "y", edges[0], edges[-1], few=True)
-        ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
+    pictures = [ax.images[0] for ax in sounds]
+    truth = pictures[0].get_array()
+    begin, end, *_ = pictures[0].get_extent()
+    limits = {"vmin": -difference_span, "vmax": difference_span}
+    for ax, drawn in zip(differences, pictures[1:], strict=True):
+        level = drawn.get_array() - truth
+        difference = log_frequency_image(
+            ax, level, sounds[0].get_ylim(), (begin, end), few=True, cmap=DIVERGING, **limits
+        )
     empty.axis("off")
-    meshes[-1].colorbar.remove()  # the empty place costs no width: both bars go there
-    for mesh, words, place in zip((meshes[-1], picture), EXPLAINED, PLACES[across], strict=True):
-        bar = empty.figure.colorbar(mesh, cax=empty.inset_axes(place), orientation="horizontal")
+    pictures[-1].colorbar.remove()  # the empty place costs no width: both bars go there
+    for picture, words, place in zip((pictures[-1], difference), EXPLAINED, PLACES[across], strict=True):
+        bar = empty.figure.colorbar(picture, cax=empty.inset_axes(place), orientation="horizontal")
         bar.set_label(words, fontsize=7)
         bar.outline.set_linewidth(0.4)
     if own:
