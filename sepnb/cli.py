@@ -41,8 +41,11 @@ def course(
     """Run the notebooks 01 to 05 and write their pages and figures."""
     from sepnb.course import BUDGETS, run_course
 
+    def tell(name: str) -> None:
+        print(f"{name} is running, for a minute or two", file=sys.stderr, flush=True)
+
     total = 0.0
-    for done in run_course(profile, out, only=only):
+    for done in run_course(profile, out, only=only, tell=tell):
         total += done.seconds
         print(f"{done.name:26} {done.seconds:5.0f} s of {BUDGETS[done.name]:3} s   {done.page}", flush=True)
     print(f"{'together':26} {total:5.0f} s; figures are listed in figures/README.md")

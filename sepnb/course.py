@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +45,14 @@ def run_course(
     home: Path | str | None = None,
     only: list[str] | None = None,
     folder: Path | None = None,
+    tell: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Executed]:
     """Execute the notebooks in order and write each as `out/NAME.html`; yields each as it is done.
 
     `home` is where data, figures and runs go (without it SEPNB_HOME, or else the checkout). `only` picks notebooks by
-    the beginning of their names, `folder` takes copies of your own instead of the checkout's. Raises SepnbError with
-    the cell's own error where a notebook fails; its page is written all the same.
+    the beginning of their names, `folder` takes copies of your own instead of the checkout's. `tell` is called with the
+    name of each notebook that begins. Raises SepnbError with the cell's own error where a notebook fails; its page is
+    written all the same.
     """
     folder = folder or notebooks_folder()
     names = [name for name in BUDGETS if only is None or name.startswith(tuple(only))]
@@ -59,6 +61,7 @@ def run_course(
     home = Path(home or os.environ.get("SEPNB_HOME") or folder.parent)
     with _environment(SEPNB_PROFILE=profile, SEPNB_HOME=str(home.resolve())):
         for name in names:
+            tell(name)
             yield _execute(folder / f"{name}.ipynb", Path(out))
 
 

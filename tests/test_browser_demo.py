@@ -115,7 +115,7 @@ def listen(opened):
     opened.click("button[aria-label='Solo vocals']")
     assert player(opened, "state.soloed") == ["vocals"]
     assert opened.evaluate("JSON.parse(window.sepnbMixerGains())") == {
-        "drums": None, "bass": None, "other": None, "vocals": 0, "mixture": None,
+        "drums": None, "bass": None, "other": None, "vocals": 0,
     }  # fmt: skip
     opened.click("button[aria-label='Solo vocals']")
     opened.click(".sepnb-mixer .play")
@@ -205,6 +205,8 @@ def test_what_is_no_song_is_refused_in_a_sentence(browser, address, tmp_path):
         assert "lyrics" in said(opened)
         assert "not audio in a known format" in said(opened)
         status(opened, "not audio in a known format")  # and stays there
+        opened.wait_for_selector("#song")
+        opened.wait_for_function("!document.querySelector('#song input:checked')")  # any of them can be chosen now
         shot(opened, "no_song")
         opened.locator(".toast-close").last.click()
         opened.reload()

@@ -203,6 +203,17 @@ def test_faders_mute_and_solo_set_what_is_heard(tab, systems):
     assert host(tab, "soloed") == ["vocals"]
 
 
+def test_solo_of_a_stem_that_a_system_has_not_takes_nothing_of_it(browser, tmp_path):
+    stems = {"drums": noise(0, 1.0), "vocals": noise(1, 1.0)}
+    write_page(tmp_path, {"separated": stems, "original": {"mixture": noise(2, 1.0)}})
+    with served(tmp_path) as base, opened(browser, base) as tab:
+        tab.get_by_role("button", name="Solo vocals").click()
+        settled(tab, [0, 1, 0])
+        tab.get_by_role("button", name="original").click()
+        settled(tab, [0, 0, 1])
+        assert "silent" not in tab.locator(".row.stem", has_text="mixture").get_attribute("class")
+
+
 def test_levels_are_matched_to_the_reference(tab):
     tab.get_by_role("button", name="network").click()
     np.testing.assert_allclose(factors(tab)[3:], 1.0, atol=1e-6)

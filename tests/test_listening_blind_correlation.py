@@ -133,10 +133,10 @@ def test_metrics_are_set_side_by_side_over_the_points_that_have_all_of_them():
 
 def test_what_was_rated_has_to_be_what_was_scored():
     answers, scores = heard_scores(0.8, items=2)
-    with pytest.raises(SepnbError, match="nothing was both rated and scored: ratings are of s0.*scores of other"):
+    with pytest.raises(SepnbError, match=r"nothing was both.*ratings are of s0.*; song 0.*scores of other; song 0"):
         correlate(answers, scores.assign(system="other"))
     with pytest.raises(SepnbError, match="no scores called PESQ; there are SDR, SIR"):
-        correlate(answers, scores, ["PESQ"])
+        correlate(answers, scores, "PESQ")
     for no_table in (scores.to_numpy(), scores.drop(columns="system")):
         with pytest.raises(SepnbError, match="scores come as a table with the columns system, track and target"):
             correlate(answers, no_table)

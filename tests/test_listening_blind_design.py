@@ -99,6 +99,9 @@ def test_another_test_has_another_fingerprint(items):
         (lambda items: rating_design([items[0], items[0]]), "two items of the test are 'song 0: vocals'"),
         (lambda items: abx_design(items, [("good", "bad")]), "'good' and 'bad' cannot be compared on 'song 0: vocals'"),
         (lambda items: abx_design(items, [(ANCHOR, ANCHOR)]), "cannot be compared"),
+        (lambda items: abx_design(items, [SYSTEMS, SYSTEMS[::-1]]), "one pair of systems is there twice"),
+        (lambda items: abx_design(items, []), "pairs come as"),
+        (lambda items: abx_design(items, [1, 2]), "pairs come as"),
         (lambda items: abx_design(items, ("a", "b")), r"pairs come as \[\(system, system\), …\], not as \('a', 'b'\)"),
         (lambda items: abx_design(items, seed=-1), "the seed of a test must be a whole number from 0, not -1"),
         (

@@ -77,6 +77,7 @@ def test_what_is_silent_is_named_with_the_place(track):
     [
         ({"reference": {}}, {}, "no system may be called 'reference'"),
         ({}, {}, "none was given"),
+        ({"vocals": np.zeros((2, 5))}, {}, "'vocals' is no system with stems: give {system: {stem: audio}}"),
         ({"a": {"vocals": np.zeros((2, 5))}}, {}, r"differ in shape.*a \(2, 5\)"),
         ({"a": {"vocals": np.zeros((2, 5))}}, {"targets": ["drums"]}, "no 'drums' of a"),
         ({"a": {"flute": np.zeros((2, 5))}}, {"targets": ["flute"]}, "no 'flute' of A - Song"),

@@ -41,6 +41,24 @@ def asked(mixer: StemMixer, message: dict, monkeypatch) -> list[tuple[dict, list
     return sent
 
 
+def test_a_slip_in_a_name_is_said(mixer, systems):
+    for name in ("gain", "mute", "solo"):
+        with pytest.raises(
+            traitlets.TraitError, match=f"a mixer has no '{name}' to set; it has position, .*gains, muted, soloed"
+        ):
+            setattr(mixer, name, {})
+    with pytest.raises(traitlets.TraitError, match="a mixer has no 'gian' to set"):
+        StemMixer(systems, RATE, gian={})
+
+
+def test_solo_counts_among_the_stems_that_a_system_has(systems):
+    mixer = StemMixer({"network": systems["network"], "original": {"mixture": noise(9)}}, RATE, match_levels=False)
+    mixer.soloed = ["vocals"]
+    assert mixer.gains_db() == {"drums": -math.inf, "bass": -math.inf, "vocals": 0.0}
+    mixer.system = "original"
+    assert mixer.gains_db() == {"mixture": 0.0}
+
+
 def test_a_sound_travels_in_pieces_when_it_is_wanted(mixer, systems, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 5000)
     sent = asked(mixer, {"kind": "want", "id": "s4"}, monkeypatch)

@@ -179,6 +179,16 @@ def test_the_mixer_plays_in_a_live_jupyterlab(course, browser, tmp_path):
         lab.close()
 
 
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_figure_that_is_saved_is_seen(course, name):
+    """Saving gives the figure back, to be shown; with something else last in its cell, nobody would see it."""
+    cells = [cell for cell in course[1][name].notebook.cells if "lab.figures.save(" in cell.source]
+    assert cells
+    for cell in cells:
+        shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert shown, cell.source
+
+
 def test_data_preparation_on_real_songs(real, tmp_path, monkeypatch):
     """Notebook 01 on two excerpts of MUSDB18, one a stem file and one a folder of WAV files."""
     songs = tmp_path / "songs"

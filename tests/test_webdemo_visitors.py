@@ -62,6 +62,25 @@ def test_light_jobs_of_a_visitor_wait_for_each_other_but_not_for_a_long_one(visi
         pass
 
 
+def test_a_job_waits_for_the_end_of_one_that_was_stopped(visitors):  # noqa: F811
+    done = []
+
+    def second():
+        with visitors.working("one"):
+            done.append("second")
+
+    with visitors.working("one") as one:
+        assert visitors.stop("one")
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        while one.busy < 2:
+            time.sleep(0.01)
+        done.append("first")
+    waiting.join(60)
+    assert done == ["first", "second"]
+    assert not one.stop.is_set()
+
+
 def test_folders_go_after_some_time_but_not_under_a_job(tmp_path):
     now = [0.0]
     kept = Visitors(LIMITS, tmp_path, clock=lambda: now[0])

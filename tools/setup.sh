@@ -15,6 +15,7 @@ if [ -z "${PYTHON:-}" ]; then
     exit 2
 fi
 
+echo "Installing sepnb and its packages into .venv: a few minutes, a few GB" >&2
 "$PYTHON" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[course,cluster,probe,demo,dev]"
 .venv/bin/python tools/torchaudio_on_cpu.py

@@ -71,7 +71,7 @@ def checked(systems: Systems | Mapping[str, np.ndarray], rate: int) -> dict[str,
         raise SepnbError("there is nothing to mix: give {stem: audio} or {system: {stem: audio}}")
     if not isinstance(rate, int | np.integer) or rate <= 0:
         raise SepnbError(f"{rate!r} Hz is not a rate: it must be a whole number above 0")
-    if not all(isinstance(stems, Mapping) for stems in systems.values()):
+    if not any(isinstance(stems, Mapping) for stems in systems.values()):
         systems = {"mix": systems}
     found = {}
     for system, stems in systems.items():
@@ -84,7 +84,8 @@ def checked(systems: Systems | Mapping[str, np.ndarray], rate: int) -> dict[str,
     }
     if len(shapes) > 1:
         unlike = ", ".join(f"{name} has {channels} × {samples}" for (channels, samples), name in shapes.items())
-        raise SepnbError(f"stems of one mixer have the same channels and samples, but {unlike}: cut them to one length")
+        mend = ": cut them to one length" if len({samples for _, samples in shapes}) > 1 else ""
+        raise SepnbError(f"stems of one mixer have the same channels and samples, but {unlike}{mend}")
     return found
 
 
@@ -291,6 +292,10 @@ def _check_name(name: object) -> None:
 
 def _checked_audio(system: str, stem: str, audio: np.ndarray) -> np.ndarray:
     _check_name(stem)
+    if isinstance(audio, Mapping):
+        raise SepnbError(
+            f"{stem!r} of {system!r} is a dict and no audio: give {{stem: audio}} or {{system: {{stem: audio}}}}"
+        )
     audio = np.asarray(audio)
     if audio.ndim != 2 or 0 in audio.shape or audio.shape[0] > audio.shape[1]:
         raise SepnbError(f"{stem!r} of {system!r} has the shape {audio.shape}: it must be (channels, samples)")

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.signal
 
 from sepnb.errors import SepnbError
+from sepnb.listening.checking import checked_audio, checked_rate
 
 KINDS = ("peaking", "low_shelf", "high_shelf")
 LARGEST_GAIN = 24.0  # dB; more than that is no tone control but another sound
@@ -71,11 +72,9 @@ class Equalizer:
 
     def filter(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Audio (channels, samples) through the bands, float32, of whatever level comes out: it may pass ±1."""
-        audio = np.asarray(audio)
-        if not np.isfinite(audio).all():
-            raise SepnbError("the audio to equalise has samples that are no numbers (NaN or infinite)")
-        if not self.bands or not audio.size:
-            return audio.astype(np.float32)
+        audio, rate = checked_audio(audio, "the audio to equalise"), checked_rate(rate)
+        if not self.bands:
+            return audio.copy()
         # float64 inside: a low band's poles lie so near to 1 that float32 would add noise.
         filtered = scipy.signal.sosfilt(self.sections(rate), audio.astype(np.float64), axis=-1)
         return filtered.astype(np.float32)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sepnb.errors import SepnbError
+from sepnb.listening.checking import checked_audio, checked_rate
 from sepnb.listening.equalizer import LARGEST_GAIN, Band, Equalizer, coefficients, half_angle, power_response
 from sepnb.spectral import band_levels, band_power
 
@@ -87,7 +88,7 @@ def match_spectrum(
     outer two bands are shelves, the others bells. Same input and seed, same result. Takes a second or two.
     Raises SepnbError for silence, very short audio, an unknown curve, or settings out of range.
     """
-    if not 2 <= bands <= 16:
+    if not isinstance(bands, int) or not 2 <= bands <= 16:
         raise SepnbError(f"a fit needs 2 to 16 bands, not {bands}")
     if not 0 < max_gain <= LARGEST_GAIN:
         raise SepnbError(f"max_gain must lie above 0 and be at most {LARGEST_GAIN:g} dB, not {max_gain:g}")
@@ -130,13 +131,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def _checked_spectrum(audio: np.ndarray, rate: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    audio = np.asarray(audio)
-    if audio.ndim != 2:
-        raise SepnbError(f"{what} must have the shape (channels, samples), not {audio.shape}")
+    audio, rate = checked_audio(audio, what), checked_rate(rate)
     if audio.shape[1] < SHORTEST * rate:
         raise SepnbError(f"{what} is {audio.shape[1] / rate:.2g} s long: its spectrum needs at least {SHORTEST:g} s")
-    if not np.isfinite(audio).all():
-        raise SepnbError(f"{what} has samples that are no numbers (NaN or infinite)")
     if not np.any(audio):
         raise SepnbError(f"{what} is silent: there is no spectrum to match")
     return long_term_spectrum(audio, rate)

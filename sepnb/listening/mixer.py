@@ -23,6 +23,7 @@ STATIC = Path(__file__).parent / "static"
 PIECE = 1_000_000  # bytes of one message: well below what any notebook's server takes
 LOWEST, HIGHEST = -40.0, 12.0  # dB, the ends of a fader; -inf is off
 SHORTEST_LOOP = 0.05  # s
+SETTINGS = ("position", "playing", "volume", "gains", "muted", "soloed", "system", "loop", "match_levels")
 
 
 def _joined(*names: str) -> str:
@@ -87,6 +88,7 @@ class StemMixer(InPage, anywidget.AnyWidget):
         strip: bool = True,
         **state: object,
     ):
+        self._check_settings(state)
         self._systems = checked(systems, rate)
         self._encoded = encode(self._systems, rate, progress=True)
         config = mixer_config(self._systems, rate, self._encoded, reference=reference, blind=blind, strip=strip)
@@ -98,6 +100,12 @@ class StemMixer(InPage, anywidget.AnyWidget):
         first = {"system": next(iter(self._systems)), "match_levels": len(self._systems) > 1 and not blind}
         super().__init__(**{**first, **state})
         self.on_msg(self._answer)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Python would take mixer.gain = …, and nothing would be heard of it.
+        if not name.startswith("_") and not hasattr(type(self), name):
+            self._check_settings({name: value})
+        super().__setattr__(name, value)
 
     @property
     def duration(self) -> float:
@@ -124,11 +132,17 @@ class StemMixer(InPage, anywidget.AnyWidget):
         return self._systems[self.system]
 
     def _gain_db(self, stem: str) -> float:
-        if stem in self.muted or (self.soloed and stem not in self.soloed):
+        alone = [name for name in self.soloed if name in self._heard()]  # of a system without them, solo takes nothing
+        if stem in self.muted or (alone and stem not in alone):
             return -math.inf
         return self.gains.get(stem, 0.0) + (self._matches[self.system][stem] if self.match_levels else 0.0)
 
     # --- what may be set
+
+    def _check_settings(self, given: Mapping[str, object]) -> None:
+        for name in given:
+            if not self.has_trait(name):
+                raise traitlets.TraitError(f"a mixer has no {name!r} to set; it has {', '.join(SETTINGS)}")
 
     @traitlets.validate("position")
     def _check_position(self, proposal: dict) -> float:

@@ -13,6 +13,7 @@ import scipy.fft
 import scipy.signal
 
 from sepnb.errors import SepnbError
+from sepnb.listening.checking import checked_audio, checked_rate
 
 LARGEST_SHIFT = 12.0  # semitones; beyond an octave every instrument is a caricature
 FACTORS = (0.5, 2.0)  # of the length; beyond it the stretcher begins to draw phases at random
@@ -27,7 +28,7 @@ def shift_pitch(audio: np.ndarray, rate: int, semitones: float) -> np.ndarray:
     Formants move along: a voice shifted up sounds smaller. All channels keep their phase to each other. The level
     stays about the same, so that what nearly clipped may pass ±1. Raises SepnbError for a shift out of range.
     """
-    audio = _checked(audio)
+    audio, rate = checked_audio(audio), checked_rate(rate)
     if not abs(semitones) <= LARGEST_SHIFT:
         raise SepnbError(f"a shift of {semitones:g} semitones is too far: choose from -12 to 12, an octave either way")
     if semitones == 0 or not np.any(audio):
@@ -44,7 +45,7 @@ def stretch_time(audio: np.ndarray, rate: int, factor: float) -> np.ndarray:
 
     What began at t seconds begins at factor × t. Raises SepnbError for a factor out of range.
     """
-    audio = _checked(audio)
+    audio, rate = checked_audio(audio), checked_rate(rate)
     if not FACTORS[0] <= factor <= FACTORS[1]:
         raise SepnbError(
             f"a stretch by {factor:g} is too far: choose from {FACTORS[0]:g} (twice as fast) to {FACTORS[1]:g}"
@@ -67,7 +68,7 @@ def shift_stems(
     Names in `except_for` that are not there do no harm. The stems stay in sync.
     """
     return {
-        name: _checked(audio).copy() if name in except_for else shift_pitch(audio, rate, semitones)
+        name: checked_audio(audio, name).copy() if name in except_for else shift_pitch(audio, rate, semitones)
         for name, audio in stems.items()
     }
 
@@ -100,15 +101,6 @@ def _line_spectrum(audio: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray
     window = min(audio.shape[-1], round(0.75 * rate))
     bins, density = scipy.signal.welch(audio, rate, "blackman", window, nfft=4 * scipy.fft.next_fast_len(window))
     return bins, np.sqrt(density.mean(axis=0))
-
-
-def _checked(audio: np.ndarray) -> np.ndarray:
-    audio = np.asarray(audio, dtype=np.float32)
-    if audio.ndim != 2 or 0 in audio.shape:
-        raise SepnbError(f"the audio must have the shape (channels, samples) with samples in it, not {audio.shape}")
-    if not np.isfinite(audio).all():
-        raise SepnbError("the audio has samples that are no numbers (NaN or infinite)")
-    return audio
 
 
 def _stretch(audio: np.ndarray, rate: int, factor: float) -> np.ndarray:

@@ -20,6 +20,7 @@ from sepnb.webdemo.visitors import Visitors
 
 PLAIN, KARAOKE, PRACTICE = "as it is", "karaoke", "practice"
 VOICE = "vocals"
+SKIP = gr.skip()
 SHOWN, CHOICES = 7, 7  # elements that `shown` and `_choices` fill
 _LOG = logging.getLogger("sepnb.webdemo")
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[\w.\-+ ]+[/\\])+")
@@ -52,8 +53,8 @@ def in_sentences(handler: Callable[..., Any]) -> Callable[..., Any]:
     return careful
 
 
-def kept_in_line(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """For handlers with so many outputs: what is wrong stays in the first, and the others stay as they are."""
+def kept_in_line(outputs: int, others: Any = SKIP) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """For handlers with so many outputs: what is wrong stays in the first; the others become `others`, or stay."""
 
     def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
         careful = in_sentences(handler)
@@ -65,7 +66,7 @@ def kept_in_line(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., A
             except gr.Error as error:  # its message is HTML already
                 gr.Warning(error.message, duration=12)
                 line = f'<p class="sepnb-refused">{error.message}</p>'
-                return line if outputs == 1 else (line, *[gr.skip()] * (outputs - 1))
+                return line if outputs == 1 else (line, *[others] * (outputs - 1))
 
         return lasting
 
@@ -78,9 +79,9 @@ class Handlers:
     def __init__(self, studio: Studio, visitors: Visitors):
         self.studio, self.visitors = studio, visitors
 
-    @kept_in_line(2)
+    @kept_in_line(2, others=None)
     def look(self, upload: str | None, song: str | None) -> tuple[str, Any]:
-        """Say at once whether an uploaded file can be read. It takes the place of the demo song, and gives it back."""
+        """Say at once whether an uploaded file can be read. It takes the demo song's place until it is taken away."""
         from sepnb.listening.uploads import safe_name
 
         if not upload:

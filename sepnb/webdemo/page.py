@@ -134,5 +134,5 @@ def _foot(limits: DemoLimits) -> str:
     return (
         '<div class="sepnb-foot"><p>Your files lie on this server for a while: what is made of a song, until '
         f"{limits.keep_seconds / 60:.0f} minutes after you last had something made; what you upload, for "
-        f"{limits.upload_seconds / 60:.0f}. Then they are removed. Upload only what you may.</p></div>"
+        f"{limits.upload_seconds / 60:.0f} minutes. Then they are removed. Upload only what you may.</p></div>"
     )

@@ -20,6 +20,7 @@ from sepnb.webdemo.visitors import Visitors
 HEADS = ["kind", "frequency (Hz)", "gain (dB)", "q"]
 MOST_BANDS = 12
 NO_BANDS: list[list[Any]] = []
+LISTEN = "Listen to “changed” in step 4."
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,28 @@ class SoundHandlers:
 
     def wire(self, steps: SoundSteps, shown: list[gr.components.Component], light: dict[str, Any]) -> None:
         """Connect the buttons; `shown` are the page's elements that show a take."""
-        status = shown[0]
-        common = {"show_progress_on": status, **light}
         steps.stem.change(
             self.targets, steps.stem, steps.target, queue=False, show_progress="hidden", api_visibility="private"
         )
+        # Bands are found for one stem: on another they would do something else.
+        steps.stem.input(
+            lambda: (NO_BANDS, ""), None, [steps.bands, steps.response],
+            queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
         steps.fit.click(
             self.fit, [steps.stem, steps.target], [steps.response, steps.bands],
             show_progress_on=steps.response, api_name="fit", **light,
         )  # fmt: skip
-        steps.shift.click(self.shift, steps.semitones, shown, api_name="shift", **common)
-        steps.apply.click(
-            self.equalise, [steps.stem, steps.bands], [*shown, steps.response], api_name="equalise", **common
+        # Progress is shown where the visitor looks, and what was done, in a message: the status is far above.
+        steps.shift.click(
+            self.shift, steps.semitones, shown, show_progress_on=steps.semitones, api_name="shift", **light
         )
+        steps.apply.click(
+            self.equalise, [steps.stem, steps.bands], [*shown, steps.response],
+            show_progress_on=steps.response, api_name="equalise", **light,
+        )  # fmt: skip
         undone = [*shown, steps.semitones, steps.bands, steps.response]
-        steps.undo.click(self.undo, None, undone, api_name="undo", **common)
+        steps.undo.click(self.undo, None, undone, show_progress_on=steps.response, api_name="undo", **light)
 
     @in_sentences
     def targets(self, stem: str | None, request: gr.Request) -> Any:
@@ -118,6 +126,7 @@ class SoundHandlers:
         with self.visitors.working(request.session_hash, light=True) as visitor:
             before = self.studio.take(visitor)
             take = self.studio.change(visitor, semitones, before.equalizers)
+            gr.Info(f"{' '.join(take.changes) or 'Nothing was changed.'} {LISTEN}")
             return self._shows.shown(visitor, take, as_before=True)
 
     @kept_in_line(SHOWN + 1)
@@ -127,7 +136,7 @@ class SoundHandlers:
         with self.visitors.working(request.session_hash, light=True) as visitor:
             before = self.studio.take(visitor)
             take = self.studio.change(visitor, before.semitones, {**before.equalizers, str(stem): equalizer})
-            said = f"{stem} through {len(equalizer.bands)} bands; listen to “changed” in step 4."
+            said = f"{stem} through {len(equalizer.bands)} bands. {LISTEN}"
             return (*self._shows.shown(visitor, take, as_before=True), pieces.sentence(said))
 
     @kept_in_line(SHOWN + 3)
@@ -135,6 +144,7 @@ class SoundHandlers:
         """Back to the stems as separated."""
         with self.visitors.working(request.session_hash, light=True) as visitor:
             take = self.studio.change(visitor, 0, {})
+            gr.Info("The stems are as they were separated.")
             return (*self._shows.shown(visitor, take, as_before=True), 0, NO_BANDS, "")
 
     def _drawn(self, take: Take, stem: str, match: Any, said: str) -> str:

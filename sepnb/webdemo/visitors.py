@@ -68,7 +68,8 @@ class Visitors:
     def working(self, key: str | None, light: bool = False) -> Iterator[Visitor]:
         """The visitor with a page's `key`, new where it has not been seen; not removed while the block runs.
 
-        A `light` job, soon over, waits while another light one of the same visitor has its turn.
+        A `light` job, soon over, waits while another light one of the same visitor has its turn, and any job while one
+        ends that was stopped.
         Raises SepnbError where the key is none, the same visitor has a job running, or there are too many visitors.
         """
         if not key or not isinstance(key, str) or len(key) > 200:
@@ -80,7 +81,8 @@ class Visitors:
             visitor.touched = self._clock()
             visitor.busy += 1
         try:
-            if not visitor.turn.acquire(timeout=WAIT_SECONDS if light and visitor.light else 0):
+            soon_over = (light and visitor.light) or visitor.stop.is_set()
+            if not visitor.turn.acquire(timeout=WAIT_SECONDS if soon_over else 0):
                 raise SepnbError("you have something running already: wait for it, or stop it")
             try:
                 visitor.light = light

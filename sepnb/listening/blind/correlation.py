@@ -88,7 +88,7 @@ def _points(
     of_systems = {
         system: grid for (asked, system), grid in grids.items() if asked == question and roles[system] in wanted
     }
-    table = _medians(scores, metrics)
+    table = _medians(scores, [metrics] if isinstance(metrics, str) else metrics)
     names = answers.drop_duplicates(["track", "target"])[["track", "target"]].reset_index(drop=True)
     rows, ratings, items = [], [], []
     for system, grid in of_systems.items():
@@ -98,10 +98,13 @@ def _points(
                 ratings.append(grid[:, item])
                 items.append(item)
     if not rows:
-        rated, scored = (", ".join(map(str, list(dict.fromkeys(t["system"]))[:6])) for t in (answers, scores))
+        rated, scored = (
+            "; ".join(", ".join(map(str, list(dict.fromkeys(t[key]))[:6])) for key in ("system", "track", "target"))
+            for t in (answers, scores)
+        )
         raise SepnbError(
-            f"nothing was both rated and scored: ratings are of {rated}, scores of {scored}; system, track and target "
-            "have to be the same"
+            "nothing was both rated and scored: system, track and target have to be the same; "
+            f"ratings are of {rated}, scores of {scored}"
         )
     points = pd.DataFrame(rows, columns=["system", "track", "target", "rating", *table.columns])
     finite = np.isfinite(points[table.columns].to_numpy(dtype=float))

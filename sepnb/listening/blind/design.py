@@ -119,8 +119,10 @@ def abx_design(
     if pairs is None and items:
         systems = items[0].systems
         pairs = list(itertools.combinations(systems if len(systems) > 1 else [*systems, REFERENCE], 2))
-    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs or ()):
+    if items and not (pairs and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs)):
         raise SepnbError(f"pairs come as [(system, system), …], not as {pairs!r}")
+    if len({frozenset(pair) for pair in pairs or ()}) < len(pairs or ()):
+        raise SepnbError("one pair of systems is there twice: repetitions says how often each is asked")
     return Design(ABX, tuple(items), seed, repetitions, tuple((a, b) for a, b in pairs or ()))
 
 

@@ -59,9 +59,11 @@ def make_items(
     Raises SepnbError where a system lacks a stem or has another length than the song, for an excerpt that is not inside
     of the song, and for what is silent in it: that cannot be made as loud as the rest.
     """
-    for system in estimates:
+    for system, given in estimates.items():
         if system in (REFERENCE, ANCHOR):
             raise SepnbError(f"no system may be called {system!r}, as one of the listening test's own sounds is")
+        if not isinstance(given, Mapping):
+            raise SepnbError(f"{system!r} is no system with stems: give {{system: {{stem: audio}}}}")
     if not estimates:
         raise SepnbError("a listening test compares systems, and none was given")
     stems, mixture = dict(zip(song.sources, song.stems(), strict=True)), song.mixture()

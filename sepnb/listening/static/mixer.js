@@ -238,13 +238,20 @@ export class Player {
 
   /** The factor of a stem of a system as mute, solo, fader and level matching have it; 0 where it is not heard. */
   factor(system, stem) {
-    const { muted, soloed, gains, match_levels } = this.state;
+    const { muted, gains, match_levels } = this.state;
     if (system !== this.state.system || muted.includes(stem)) return 0;
-    if (soloed.length && !soloed.includes(stem)) return 0;
+    const alone = this.alone(system);
+    if (alone.length && !alone.includes(stem)) return 0;
     const fader = own(gains, stem);
     if (fader === null) return 0;
     const matched = match_levels ? own(this.system(system).match_db ?? {}, stem) : 0;
     return 10 ** ((fader + matched) / 20) / this.config.scale;
+  }
+
+  /** The stems that solo leaves of a system: those it has. Of one that has none of them, solo takes nothing. */
+  alone(system) {
+    const { stems } = this.system(system);
+    return this.state.soloed.filter((name) => stems.includes(name));
   }
 
   system(name) {
@@ -936,8 +943,9 @@ function stemPart(player, stem, outlines) {
         const dark = row.closest(".sepnb-mixer").dataset.theme === "dark";
         row.style.setProperty("--stem", visible(colour, dark));
       }
-      const there = player.config.systems.find((one) => one.name === system).stems.includes(name);
-      const silent = !there || muted.includes(name) || (soloed.length > 0 && !soloed.includes(name));
+      const there = player.system(system).stems.includes(name);
+      const alone = player.alone(system);
+      const silent = !there || muted.includes(name) || (alone.length > 0 && !alone.includes(name));
       row.classList.toggle("silent", silent);
       row.classList.toggle("absent", !there);
       track.strip.dataset.note = there ? "" : `not in ${system}`;

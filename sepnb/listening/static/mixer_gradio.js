@@ -89,8 +89,11 @@ window.sepnbMixerGains = () => {
   if (!entry) return "{}";
   const { state, config } = entry;
   const gains = {};
-  for (const { name } of config.stems) {
-    const silent = state.muted.includes(name) || (state.soloed.length > 0 && !state.soloed.includes(name));
+  // The original is one sound, and no stem of the mix: its solo is none of theirs.
+  const { stems } = config.systems[0];
+  const alone = state.soloed.filter((name) => stems.includes(name));
+  for (const name of stems) {
+    const silent = state.muted.includes(name) || (alone.length > 0 && !alone.includes(name));
     const gain = state.gains[name] === undefined ? 0 : state.gains[name]; // null is off already
     gains[name] = silent ? null : gain;
   }
