@@ -16,7 +16,7 @@ def test_twenty_visitors_are_served_each_with_its_own(tmp_path):
     places = [outcome.places[0] for outcome in load.outcomes if outcome.places]
     assert len(places) == VISITORS  # everyone was told where it stands
     assert max(places) >= VISITORS // 3  # and there was a queue
-    assert load.side_by_side == DemoLimits().jobs  # no more than are allowed, and no fewer: there was a queue
+    assert 1 <= load.side_by_side <= DemoLimits().jobs  # that two can be is shown where one is held up, not by chance
     assert load.peak_mb - load.idle_mb < MEMORY
     assert load.left == 0
     assert not load.root_left
