@@ -126,7 +126,7 @@ class SoundHandlers:
         with self.visitors.working(request.session_hash, light=True) as visitor:
             before = self.studio.take(visitor)
             take = self.studio.change(visitor, semitones, before.equalizers)
-            gr.Info(f"{' '.join(take.changes) or 'Nothing was changed.'} {LISTEN}")
+            gr.Info(html.escape(f"{' '.join(take.changes) or 'Nothing was changed.'} {LISTEN}"))  # it takes HTML
             return self._shows.shown(visitor, take, as_before=True)
 
     @kept_in_line(SHOWN + 1)
