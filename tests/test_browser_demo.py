@@ -157,10 +157,10 @@ def test_stems_are_shifted_equalised_and_put_back(browser, address, real):
         opened.locator("#preset label", has_text="karaoke").click()
         opened.wait_for_function("JSON.parse(window.sepnbMixerGains()).vocals === null")
         assert player(opened, "state.match_levels") is False  # there is nothing to match yet
-        opened.locator("#semitones input[type=number]").fill("2")
+        opened.locator("#semitones input[type=number]").fill("2.5")
         opened.locator("#semitones input[type=number]").press("Enter")
         opened.click("#shift")
-        status(opened, "Shifted by +2 semitones")
+        status(opened, "Shifted by +2.5 semitones")
         opened.click("#eq-fit")
         opened.wait_for_selector("#eq-picture img")
         opened.wait_for_function("document.querySelector('#eq-bands').innerText.includes('peaking')")
@@ -259,6 +259,8 @@ def test_a_phone_shows_all_of_it_and_each_visitor_gets_its_own(browser, address)
         phone.wait_for_selector("#eq-picture img")
         phone.wait_for_function("document.querySelector('#eq-bands').innerText.includes('peaking')")
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+        picture = phone.locator("#eq-picture .sepnb-picture")
+        assert picture.evaluate("element => element.scrollWidth > 1.4 * element.clientWidth")  # it scrolls for itself
         shot(phone, "phone")
         shot(other, "second")
 

@@ -212,6 +212,7 @@ def test_solo_of_a_stem_that_a_system_has_not_takes_nothing_of_it(browser, tmp_p
         tab.get_by_role("button", name="original").click()
         settled(tab, [0, 0, 1])
         assert "silent" not in tab.locator(".row.stem", has_text="mixture").get_attribute("class")
+        assert tab.get_by_role("button", name="Match levels").count() == 0  # no stem is in both: none to match
 
 
 def test_levels_are_matched_to_the_reference(tab):

@@ -48,7 +48,7 @@ class Take:
     original: Path
     stems: Mapping[str, Path]
     changed: Mapping[str, Path] = field(default_factory=dict)
-    semitones: int = 0
+    semitones: float = 0
     equalizers: Mapping[str, Equalizer] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
 
@@ -156,13 +156,13 @@ class Studio:
         """The take with its stems shifted by so many semitones (drums stay) and equalised, from the separated ones."""
         self._check_room()
         take = self.take(visitor)
-        steps = round(number(semitones, "the pitch", -MOST_SEMITONES, MOST_SEMITONES))
+        shift = number(semitones, "the pitch", -MOST_SEMITONES, MOST_SEMITONES)
         used = {name: equalizer for name, equalizer in equalizers.items() if equalizer.bands}
         for name in used:
             if name not in take.stems:
                 raise SepnbError(f"there is no stem {name} to equalise: take one of {', '.join(take.stems)}")
-        if steps or used:
-            stems, changes = _changed(take, steps, used)
+        if shift or used:
+            stems, changes = _changed(take, shift, used)
             peak = max(float(np.abs(stem).max()) for stem in stems.values()) * take.scale
             lower = min(1.0, 0.999 / peak) if peak else 1.0
             if lower < 1:
@@ -170,7 +170,7 @@ class Studio:
                     f"All stems were lowered by {-20 * math.log10(lower):.1f} dB, or one would have clipped."
                 )
             files = _written(_new_folder(visitor), take.song, stems, take.rate, take.scale * lower)
-            made = replace(take, changed=files, semitones=steps, equalizers=used, changes=tuple(changes))
+            made = replace(take, changed=files, semitones=shift, equalizers=used, changes=tuple(changes))
         else:
             made = replace(take, changed={}, semitones=0, equalizers={}, changes=())
         visitor.made = made
@@ -246,15 +246,17 @@ def faders(values: object) -> dict[str, float]:
     }
 
 
-def _changed(take: Take, steps: int, equalizers: Mapping[str, Equalizer]) -> tuple[dict[str, np.ndarray], list[str]]:
+def _changed(
+    take: Take, semitones: float, equalizers: Mapping[str, Equalizer]
+) -> tuple[dict[str, np.ndarray], list[str]]:
     stems = take.read()
     changes = []
-    if steps:
+    if semitones:
         from sepnb.listening.pitch import shift_stems
 
-        stems = shift_stems(stems, take.rate, steps)
+        stems = shift_stems(stems, take.rate, semitones)
         kept = " (drums as they were)" if "drums" in stems else ""
-        changes.append(f"Shifted by {steps:+d} semitones{kept}.")
+        changes.append(f"Shifted by {semitones:+g} semitones{kept}.")
     for name, equalizer in equalizers.items():
         stems[name] = equalizer.filter(stems[name], take.rate)
         changes.append(f"{name} was equalised: {_bands_in_words(equalizer)}.")

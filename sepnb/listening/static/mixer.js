@@ -736,7 +736,7 @@ function systemOfKey(systems, digit) {
 }
 
 function systemsPart(player) {
-  const { systems, blind } = player.config;
+  const { systems } = player.config;
   if (systems.length < 2) return null;
   const digits = [..."123456789"];
   const hint = ({ name }) => {
@@ -749,13 +749,14 @@ function systemsPart(player) {
       onclick: () => player.set("system", system.name),
     }),
   );
+  const matches = systems.some(({ match_db }) => Object.values(match_db ?? {}).some((gain) => gain !== 0));
   const match = button("Match levels", {
     title: "Play every stem as loud as in the reference, so that louder does not seem better",
     onclick: () => player.set("match_levels", !player.state.match_levels),
   });
   const group = element("div", { class: "systems", role: "group", "aria-label": "System" }, ...buttons);
   return {
-    element: element("div", { class: "choose" }, group, ...(blind ? [] : [match])),
+    element: element("div", { class: "choose" }, group, ...(matches ? [match] : [])),
     update(name) {
       if (!["all", "system", "match_levels"].includes(name)) return;
       buttons.forEach((one, index) => one.setAttribute("aria-pressed", systems[index].name === player.state.system));
