@@ -1,10 +1,17 @@
-"""Audio is written block by block as it is at once, with tags that can be read back, whole or not at all."""
+"""Audio is written block by block as it is at once, with tags that can be read back, whole or not at all.
+
+What cannot be written is refused.
+"""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
+from conftest import REPOSITORY
 from songs import noise
 
 from sepnb import audio
@@ -107,3 +114,67 @@ def test_tags_of_a_file_from_elsewhere_and_of_none(tmp_path):
     assert audio.tags(tmp_path / "theirs.flac") == {"title": "Theirs"}
     with pytest.raises(SepnbError, match="there is no such file"):
         audio.tags(tmp_path / "nowhere.wav")
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "rate", "subtype", "message"),
+    [
+        ("a.xyz", np.zeros((2, 10)), 44100, "16", "cannot write .xyz: use .wav, .flac or .mp3"),
+        ("a", np.zeros((2, 10)), 44100, "16", "without a suffix"),
+        ("a.wav", np.zeros((2, 10)), 44100, "8", "subtype '8': use one of 16, 24, 32f"),
+        ("a.flac", np.zeros((2, 10)), 44100, "32f", "subtype '32f': use one of 16, 24"),
+        ("a.wav", np.zeros(10), 44100, "16", r"shape \(10,\): it must be \(channels, samples\)"),
+        ("a.wav", np.zeros((1000, 2)), 44100, "16", r"shape \(1000, 2\): it must be \(channels, samples\)"),
+        ("a.wav", np.zeros((2, 0)), 44100, "16", r"shape \(2, 0\)"),
+        ("a.wav", np.zeros((2, 10), int), 44100, "16", "cannot write int64"),
+        ("a.wav", np.full((1, 10), np.nan), 44100, "16", "10 of 10 samples are not finite"),
+        ("a.wav", np.array([[0, np.inf]]), 44100, "32f", "1 of 2 samples are not finite"),
+        ("a.wav", np.zeros((2, 10)), 0, "16", "0 Hz is not a rate"),
+        ("a.mp3", np.zeros((5, 10)), 44100, "16", "one or two channels, not 5"),
+        ("a.mp3", np.zeros((2, 10)), 96000, "16", "no rate of 96000 Hz; resample to one of 8000"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path, name, sound, rate, subtype, message):
+    with pytest.raises(AudioError, match=message) as caught:
+        audio.write(tmp_path / name, sound, rate, subtype)
+    assert str(tmp_path / name) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stems_that_cannot_be_written(tmp_path):
+    for name, stems, message in [
+        ("a.wav", np.zeros((2, 2, 10)), "cannot write stems to .wav"),
+        ("a.stem.mp4", np.zeros((2, 10)), r"shape \(2, 10\): it must be \(streams, channels, samples\)"),
+        ("a.stem.mp4", np.zeros((2, 6, 10)), "one or two channels, not 6"),
+    ]:
+        with pytest.raises(AudioError, match=message):
+            audio.write_stems(tmp_path / name, stems, 44100)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files there")
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.stem.mp4"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, name):
+    """A limit on the size of files stands in for a disk that fills up while writing."""
+    path = tmp_path / name
+    path.write_bytes(b"old")
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from sepnb import audio, containers\n"
+        "from sepnb.errors import AudioError\n"
+        "path = sys.argv[1]\n"
+        "sound = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 200_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try:\n"
+        "    audio.write_stems(path, sound[None], 44100) if path.endswith('mp4') else audio.write(path, sound, 44100)\n"
+        "except AudioError as error:\n"
+        "    print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env=environment, check=True, capture_output=True, text=True
+    )
+    assert str(path) in done.stdout
+    assert "written" in done.stdout
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert path.read_bytes() == b"old"

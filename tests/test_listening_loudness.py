@@ -119,10 +119,10 @@ def test_a_piece_of_a_block_at_the_end_does_not_count():
     ("audio", "rate", "message"),
     [
         (np.zeros((6, RATE)), RATE, "up to 5 channels, not for 6"),
-        (np.zeros(RATE), RATE, r"not of an array of shape \(48000,\)"),
+        (np.zeros(RATE), RATE, r"must have the shape \(channels, samples\) with samples in it, not \(48000,\)"),
         (np.zeros((2, 0)), RATE, r"\(2, 0\)"),
         (np.zeros((1, 4000)), 2000, "cannot be measured at 2000 Hz"),
-        (np.full((1, RATE), np.nan), RATE, "no number"),
+        (np.full((1, RATE), np.nan), RATE, "no numbers"),
     ],
 )
 def test_what_has_no_loudness_is_refused(audio, rate, message):

@@ -44,7 +44,7 @@ def asked(mixer: StemMixer, message: dict, monkeypatch) -> list[tuple[dict, list
 def test_a_slip_in_a_name_is_said(mixer, systems):
     for name in ("gain", "mute", "solo"):
         with pytest.raises(
-            traitlets.TraitError, match=f"a mixer has no '{name}' to set; it has position, .*gains, muted, soloed"
+            traitlets.TraitError, match=f"a mixer has no '{name}' to set; it has gains, loop, .*muted, .*soloed"
         ):
             setattr(mixer, name, {})
     with pytest.raises(traitlets.TraitError, match="a mixer has no 'gian' to set"):
@@ -57,6 +57,9 @@ def test_solo_counts_among_the_stems_that_a_system_has(systems):
     assert mixer.gains_db() == {"drums": -math.inf, "bass": -math.inf, "vocals": 0.0}
     mixer.system = "original"
     assert mixer.gains_db() == {"mixture": 0.0}
+    assert mixer.gains_db("network")["drums"] == -math.inf
+    with pytest.raises(SepnbError, match="no system 'other'; there are network, original"):
+        mixer.gains_db("other")
 
 
 def test_a_sound_travels_in_pieces_when_it_is_wanted(mixer, systems, monkeypatch):

@@ -39,21 +39,27 @@ def test_a_visitor_has_one_job_at_a_time(visitors):  # noqa: F811
         pass
 
 
-def test_light_jobs_of_a_visitor_wait_for_each_other_but_not_for_a_long_one(visitors):  # noqa: F811
-    waited = []
+def order_of_two(visitors, light=False, stopped=False):  # noqa: F811
+    """Which of two jobs of one visitor ends first, where the second comes while the first, perhaps stopped, runs."""
+    ended = []
 
     def second():
-        with visitors.working("one", light=True):
-            waited.append("second")
+        with visitors.working("one", light=light):
+            ended.append("second")
 
-    with visitors.working("one", light=True) as one:
+    with visitors.working("one", light=light) as one:
+        assert not stopped or visitors.stop("one")
         waiting = threading.Thread(target=second)
         waiting.start()
         while one.busy < 2:
             time.sleep(0.01)
-        waited.append("first")
+        ended.append("first")
     waiting.join(60)
-    assert waited == ["first", "second"]
+    return ended
+
+
+def test_light_jobs_of_a_visitor_wait_for_each_other_but_not_for_a_long_one(visitors):  # noqa: F811
+    assert order_of_two(visitors, light=True) == ["first", "second"]
     with (
         visitors.working("one"),
         pytest.raises(SepnbError, match="something running already"),
@@ -63,22 +69,9 @@ def test_light_jobs_of_a_visitor_wait_for_each_other_but_not_for_a_long_one(visi
 
 
 def test_a_job_waits_for_the_end_of_one_that_was_stopped(visitors):  # noqa: F811
-    done = []
-
-    def second():
-        with visitors.working("one"):
-            done.append("second")
-
+    assert order_of_two(visitors, stopped=True) == ["first", "second"]
     with visitors.working("one") as one:
-        assert visitors.stop("one")
-        waiting = threading.Thread(target=second)
-        waiting.start()
-        while one.busy < 2:
-            time.sleep(0.01)
-        done.append("first")
-    waiting.join(60)
-    assert done == ["first", "second"]
-    assert not one.stop.is_set()
+        assert not one.stop.is_set()
 
 
 def test_folders_go_after_some_time_but_not_under_a_job(tmp_path):

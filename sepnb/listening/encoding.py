@@ -17,6 +17,7 @@ import soundfile
 
 from sepnb.audio import resample
 from sepnb.errors import SepnbError
+from sepnb.listening.checking import checked_audio, checked_rate
 from sepnb.listening.loudness import loudness
 
 # Colab refuses messages of some tens of megabytes, and what is sent has to be waited for.
@@ -69,8 +70,7 @@ def checked(systems: Systems | Mapping[str, np.ndarray], rate: int) -> dict[str,
         )
     if not systems:
         raise SepnbError("there is nothing to mix: give {stem: audio} or {system: {stem: audio}}")
-    if not isinstance(rate, int | np.integer) or rate <= 0:
-        raise SepnbError(f"{rate!r} Hz is not a rate: it must be a whole number above 0")
+    checked_rate(rate)
     if not any(isinstance(stems, Mapping) for stems in systems.values()):
         systems = {"mix": systems}
     found = {}
@@ -296,13 +296,7 @@ def _checked_audio(system: str, stem: str, audio: np.ndarray) -> np.ndarray:
         raise SepnbError(
             f"{stem!r} of {system!r} is a dict and no audio: give {{stem: audio}} or {{system: {{stem: audio}}}}"
         )
-    audio = np.asarray(audio)
-    if audio.ndim != 2 or 0 in audio.shape or audio.shape[0] > audio.shape[1]:
-        raise SepnbError(f"{stem!r} of {system!r} has the shape {audio.shape}: it must be (channels, samples)")
+    audio = checked_audio(audio, f"{stem!r} of {system!r}")
     if len(audio) > MOST_CHANNELS:
         raise SepnbError(f"{stem!r} of {system!r} has {len(audio)} channels: the mixer takes {MOST_CHANNELS} at most")
-    if not np.issubdtype(audio.dtype, np.floating):
-        raise SepnbError(f"{stem!r} of {system!r} is {audio.dtype}: audio is floating point with full scale at ±1")
-    if not np.isfinite(audio).all():
-        raise SepnbError(f"{stem!r} of {system!r} has samples that are no numbers or infinite: it cannot be played")
-    return audio.astype(np.float32, copy=False)
+    return audio

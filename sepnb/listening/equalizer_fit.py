@@ -88,7 +88,7 @@ def match_spectrum(
     outer two bands are shelves, the others bells. Same input and seed, same result. Takes a second or two.
     Raises SepnbError for silence, very short audio, an unknown curve, or settings out of range.
     """
-    if not isinstance(bands, int) or not 2 <= bands <= 16:
+    if not isinstance(bands, int | np.integer) or not 2 <= bands <= 16:
         raise SepnbError(f"a fit needs 2 to 16 bands, not {bands}")
     if not 0 < max_gain <= LARGEST_GAIN:
         raise SepnbError(f"max_gain must lie above 0 and be at most {LARGEST_GAIN:g} dB, not {max_gain:g}")

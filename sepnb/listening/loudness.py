@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sepnb.errors import SepnbError
+from sepnb.listening.checking import checked_audio, checked_rate
 
 BLOCK = 0.4  # seconds: BS.1770's gating block
 STEPS = 10  # a second: blocks begin 100 ms apart
@@ -31,7 +32,7 @@ def loudness(audio: np.ndarray, rate: int) -> float:
     audio-EQ cookbook, read 0.04 LU less at 1 kHz. Raises SepnbError for more than five channels, no samples, a rate
     below 4 kHz, or samples that are no numbers.
     """
-    _check(audio, rate)
+    audio, rate = _checked(audio, rate)
     from pyloudnorm import Meter
 
     samples = audio.shape[-1]
@@ -88,12 +89,10 @@ def _peak(audio: np.ndarray) -> float:
     return float(20 * np.log10(np.abs(audio).max()))
 
 
-def _check(audio: np.ndarray, rate: int) -> None:
-    if audio.ndim != 2 or 0 in audio.shape:
-        raise SepnbError(f"loudness is measured of audio (channels, samples), not of an array of shape {audio.shape}")
+def _checked(audio: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    audio, rate = checked_audio(audio), checked_rate(rate)
     if len(audio) > MOST_CHANNELS:
         raise SepnbError(f"loudness is defined for up to {MOST_CHANNELS} channels, not for {len(audio)}: mix them down")
     if rate < LOWEST_RATE:
         raise SepnbError(f"loudness cannot be measured at {rate} Hz: {LOWEST_RATE} Hz is the least")
-    if not np.isfinite(audio).all():
-        raise SepnbError("loudness cannot be measured: some samples are infinite or no number")
+    return audio, rate

@@ -23,7 +23,6 @@ STATIC = Path(__file__).parent / "static"
 PIECE = 1_000_000  # bytes of one message: well below what any notebook's server takes
 LOWEST, HIGHEST = -40.0, 12.0  # dB, the ends of a fader; -inf is off
 SHORTEST_LOOP = 0.05  # s
-SETTINGS = ("position", "playing", "volume", "gains", "muted", "soloed", "system", "loop", "match_levels")
 
 
 def _joined(*names: str) -> str:
@@ -33,6 +32,11 @@ def _joined(*names: str) -> str:
 def _shared(trait: traitlets.TraitType, **options: object) -> traitlets.TraitType:
     """A trait of the state. What the browser sent is not sent back: an old echo would turn back a fader in motion."""
     return trait.tag(sync=True, echo_update=False, **options)
+
+
+def _setting(trait: traitlets.TraitType, **options: object) -> traitlets.TraitType:
+    """A trait of the state that listeners and Python set."""
+    return _shared(trait, setting=True, **options)
 
 
 def _gains_to_json(gains: Mapping[str, float], _: object) -> dict[str, float | None]:
@@ -66,15 +70,15 @@ class StemMixer(InPage, anywidget.AnyWidget):
     _css = _joined("mixer.css")
 
     config = traitlets.Dict(read_only=True).tag(sync=True)
-    position = _shared(traitlets.Float(0.0))
-    playing = _shared(traitlets.Bool(False))
-    volume = _shared(traitlets.Float(1.0, min=0.0, max=1.0))
-    gains = _shared(traitlets.Dict(), to_json=_gains_to_json, from_json=_gains_from_json)
-    muted = _shared(traitlets.List(traitlets.Unicode()))
-    soloed = _shared(traitlets.List(traitlets.Unicode()))
-    system = _shared(traitlets.Unicode())
-    loop = _shared(traitlets.List(traitlets.Float(), allow_none=True, default_value=None))
-    match_levels = _shared(traitlets.Bool(False))
+    position = _setting(traitlets.Float(0.0))
+    playing = _setting(traitlets.Bool(False))
+    volume = _setting(traitlets.Float(1.0, min=0.0, max=1.0))
+    gains = _setting(traitlets.Dict(), to_json=_gains_to_json, from_json=_gains_from_json)
+    muted = _setting(traitlets.List(traitlets.Unicode()))
+    soloed = _setting(traitlets.List(traitlets.Unicode()))
+    system = _setting(traitlets.Unicode())
+    loop = _setting(traitlets.List(traitlets.Float(), allow_none=True, default_value=None))
+    match_levels = _setting(traitlets.Bool(False))
     ready = _shared(traitlets.Bool(False))
     problem = _shared(traitlets.Unicode(""))
 
@@ -112,13 +116,23 @@ class StemMixer(InPage, anywidget.AnyWidget):
         """Seconds."""
         return self.config["samples"] / self._rate
 
-    def gains_db(self) -> dict[str, float]:
-        """The gain in dB with which each stem of the system is heard, as `mix` takes it: -inf where it is not."""
-        return {stem: self._gain_db(stem) for stem in self._heard()}
+    def gains_db(self, system: str | None = None) -> dict[str, float]:
+        """The gain in dB with which each stem of a system is heard, as `mix` takes it: -inf where it is not.
+
+        Without `system` that which plays; of another, as it would be heard with these faders.
+        """
+        system = self.system if system is None else system
+        stems = list(self._stems_of(system))
+        alone = [name for name in self.soloed if name in stems]  # of a system without them, solo takes nothing
+        heard = [name for name in stems if name not in self.muted and name in (alone or stems)]
+        matched = self._matches[system] if self.match_levels else {}
+        return {
+            name: self.gains.get(name, 0.0) + matched.get(name, 0.0) if name in heard else -math.inf for name in stems
+        }
 
     def mixdown(self) -> np.ndarray:
         """The mix as it is set, without the volume: audio (channels, samples), lowered where it would clip."""
-        return mix(self._heard(), self.gains_db())
+        return mix(self._stems_of(self.system), self.gains_db())
 
     def close(self) -> None:
         """Take the mixer out of the page, and let go of its sounds here and in the browser; it cannot be used again."""
@@ -126,23 +140,20 @@ class StemMixer(InPage, anywidget.AnyWidget):
         self._systems, self._encoded = {}, Encoded((), 1.0, "")
         self.__dict__.pop("_page_players", None)
 
-    def _heard(self) -> Mapping[str, np.ndarray]:
+    def _stems_of(self, system: str) -> Mapping[str, np.ndarray]:
         if not self._systems:
             raise SepnbError("this mixer was closed, and its sounds are gone: make another")
-        return self._systems[self.system]
-
-    def _gain_db(self, stem: str) -> float:
-        alone = [name for name in self.soloed if name in self._heard()]  # of a system without them, solo takes nothing
-        if stem in self.muted or (alone and stem not in alone):
-            return -math.inf
-        return self.gains.get(stem, 0.0) + (self._matches[self.system][stem] if self.match_levels else 0.0)
+        if system not in self._systems:
+            raise SepnbError(self._there_is_no(system))
+        return self._systems[system]
 
     # --- what may be set
 
     def _check_settings(self, given: Mapping[str, object]) -> None:
         for name in given:
             if not self.has_trait(name):
-                raise traitlets.TraitError(f"a mixer has no {name!r} to set; it has {', '.join(SETTINGS)}")
+                settings = ", ".join(sorted(self.trait_names(setting=True)))
+                raise traitlets.TraitError(f"a mixer has no {name!r} to set; it has {settings}")
 
     @traitlets.validate("position")
     def _check_position(self, proposal: dict) -> float:
@@ -162,7 +173,7 @@ class StemMixer(InPage, anywidget.AnyWidget):
     @traitlets.validate("system")
     def _check_system(self, proposal: dict) -> str:
         if proposal["value"] not in self._systems:
-            raise traitlets.TraitError(f"no system {proposal['value']!r}; there are {', '.join(self._systems)}")
+            raise traitlets.TraitError(self._there_is_no(proposal["value"]))
         return proposal["value"]
 
     @traitlets.validate("loop")
@@ -173,6 +184,9 @@ class StemMixer(InPage, anywidget.AnyWidget):
         if len(loop) != 2 or not loop[1] - loop[0] >= SHORTEST_LOOP - 1e-6:
             raise traitlets.TraitError(f"a loop is (start, end) in seconds, {SHORTEST_LOOP} s long or more, not {loop}")
         return [self._within(at, "loop") for at in loop]
+
+    def _there_is_no(self, system: str) -> str:
+        return f"no system {system!r}; there are {', '.join(self._systems)}"
 
     def _within(self, seconds: float, name: str) -> float:
         if not 0 <= seconds <= self.duration + 1e-6:

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import html
-import math
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
@@ -232,10 +231,7 @@ class SeparationPanel(InPage, widgets.VBox):
         """Gains in dB of the separated stems, by faders, mute and solo, also while one listens to the original."""
         if self.mixer is None:
             return {}
-        mixer, stems = self.mixer, self._made().stems
-        alone = [name for name in mixer.soloed if name in stems]  # the original's row can be soloed, too
-        heard = [name for name in stems if name not in mixer.muted and (not alone or name in alone)]
-        return {name: mixer.gains.get(name, 0.0) if name in heard else -math.inf for name in stems}
+        return self.mixer.gains_db(self._made().model)
 
     def _show(self) -> None:
         made = self._made()

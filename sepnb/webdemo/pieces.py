@@ -82,7 +82,7 @@ def mixer(take: Take, as_before: bool = False) -> str:
     wanted = html.escape(json.dumps({"match_levels": bool(take.changed)}), quote=True)
     name = f"mixer-{secrets.token_hex(4)}"
     return (
-        f'<p class="sepnb-song"><b>{html.escape(take.song)}</b>, {take.seconds:.1f} s, by {html.escape(take.model)}</p>'
+        f"<p><b>{html.escape(take.song)}</b>, {take.seconds:.1f} s, by {html.escape(take.model)}</p>"
         f'<div class="sepnb-mixer-mount" id="{name}" data-config="{config}" data-state="{wanted}"'
         f"{' data-as-before' if as_before else ''}></div>"
     )

@@ -15,6 +15,7 @@ from sepnb.listening.blind.ratings import rating_grids
 from sepnb.listening.blind.simulated import who
 from sepnb.metrics.aggregate import track_medians
 
+KEYS = ["system", "track", "target"]
 ALL = "all"  # stems together
 FEWEST = 3  # points, of which a correlation can be anything but 1 or -1
 _AT_ONCE = 4_000_000  # comparisons in memory, of eight bytes each
@@ -98,15 +99,11 @@ def _points(
                 ratings.append(grid[:, item])
                 items.append(item)
     if not rows:
-        rated, scored = (
-            "; ".join(", ".join(map(str, list(dict.fromkeys(t[key]))[:6])) for key in ("system", "track", "target"))
-            for t in (answers, scores)
-        )
         raise SepnbError(
             "nothing was both rated and scored: system, track and target have to be the same; "
-            f"ratings are of {rated}, scores of {scored}"
+            f"ratings are of {_first_names(answers)}, scores of {_first_names(scores)}"
         )
-    points = pd.DataFrame(rows, columns=["system", "track", "target", "rating", *table.columns])
+    points = pd.DataFrame(rows, columns=[*KEYS, "rating", *table.columns])
     finite = np.isfinite(points[table.columns].to_numpy(dtype=float))
     whole = finite[:, finite.any(axis=0)].all(axis=1)
     if not whole.any():
@@ -114,21 +111,25 @@ def _points(
     return points[whole].reset_index(drop=True), np.array(ratings)[whole], np.array(items)[whole]
 
 
+def _first_names(table: pd.DataFrame, most: int = 6) -> str:
+    """Which systems, tracks and targets a table is of, for a message: not more than so many of each."""
+    return "; ".join(", ".join(map(str, table[key].unique()[:most])) for key in KEYS)
+
+
 def _medians(scores: pd.DataFrame, metrics: Sequence[str] | None) -> pd.DataFrame:
     """Scores, medians of frames, by system, track and target."""
-    keys = ["system", "track", "target"]
-    if not isinstance(scores, pd.DataFrame) or not set(keys) <= set(scores.columns):
+    if not isinstance(scores, pd.DataFrame) or not set(KEYS) <= set(scores.columns):
         raise SepnbError("scores come as a table with the columns system, track and target: item_scores gives one")
     known = [
         column
         for column in scores.columns
-        if column not in (*keys, "frame") and pd.api.types.is_numeric_dtype(scores[column])
+        if column not in (*KEYS, "frame") and pd.api.types.is_numeric_dtype(scores[column])
     ]
     if not known:
         raise SepnbError("the table of scores holds no score")
     if missing := [metric for metric in metrics or () if metric not in known]:
         raise SepnbError(f"there are no scores called {', '.join(missing)}; there are {', '.join(known)}")
-    columns = [track_medians(scores, metric).set_index(keys)[metric] for metric in metrics or known]
+    columns = [track_medians(scores, metric).set_index(KEYS)[metric] for metric in metrics or known]
     return pd.concat(columns, axis=1)
 
 

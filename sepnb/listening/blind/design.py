@@ -55,6 +55,8 @@ class Design:
             if not isinstance(value, int | np.integer) or value < least:
                 raise SepnbError(f"the {name} of a test must be a whole number from {least}, not {value!r}")
             object.__setattr__(self, name, int(value))
+        if len({frozenset(pair) for pair in self.pairs}) < len(self.pairs):
+            raise SepnbError("one pair of systems is there twice: repetitions says how often each is asked")
         for (a, b), item in itertools.product(self.pairs, self.items):
             if a == b or a not in item.sounds or b not in item.sounds:
                 raise SepnbError(
@@ -116,14 +118,12 @@ def abx_design(
     Raises SepnbError for what is no pair of the items' sounds. Method: Clark, "High-Resolution Subjective Testing Using
     a Double-Blind Comparator", JAES 1982.
     """
-    if pairs is None and items:
-        systems = items[0].systems
+    if pairs is None:
+        systems = items[0].systems if items else ()
         pairs = list(itertools.combinations(systems if len(systems) > 1 else [*systems, REFERENCE], 2))
-    if items and not (pairs and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs)):
+    elif not pairs or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         raise SepnbError(f"pairs come as [(system, system), …], not as {pairs!r}")
-    if len({frozenset(pair) for pair in pairs or ()}) < len(pairs or ()):
-        raise SepnbError("one pair of systems is there twice: repetitions says how often each is asked")
-    return Design(ABX, tuple(items), seed, repetitions, tuple((a, b) for a, b in pairs or ()))
+    return Design(ABX, tuple(items), seed, repetitions, tuple((a, b) for a, b in pairs))
 
 
 def rating_design(items: Sequence[Item], repetitions: int = 1, seed: int = 0) -> Design:

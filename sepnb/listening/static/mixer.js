@@ -238,20 +238,20 @@ export class Player {
 
   /** The factor of a stem of a system as mute, solo, fader and level matching have it; 0 where it is not heard. */
   factor(system, stem) {
-    const { muted, gains, match_levels } = this.state;
-    if (system !== this.state.system || muted.includes(stem)) return 0;
-    const alone = this.alone(system);
-    if (alone.length && !alone.includes(stem)) return 0;
+    const { gains, match_levels } = this.state;
+    if (system !== this.state.system || this.takenOut(system, stem)) return 0;
     const fader = own(gains, stem);
     if (fader === null) return 0;
     const matched = match_levels ? own(this.system(system).match_db ?? {}, stem) : 0;
     return 10 ** ((fader + matched) / 20) / this.config.scale;
   }
 
-  /** The stems that solo leaves of a system: those it has. Of one that has none of them, solo takes nothing. */
-  alone(system) {
+  /** Whether mute or solo takes a stem out of a system. Of a system with none of the soloed stems, solo takes nothing. */
+  takenOut(system, stem) {
+    const { muted, soloed } = this.state;
     const { stems } = this.system(system);
-    return this.state.soloed.filter((name) => stems.includes(name));
+    const alone = soloed.filter((name) => stems.includes(name));
+    return muted.includes(stem) || (alone.length > 0 && !alone.includes(stem));
   }
 
   system(name) {
@@ -945,9 +945,7 @@ function stemPart(player, stem, outlines) {
         row.style.setProperty("--stem", visible(colour, dark));
       }
       const there = player.system(system).stems.includes(name);
-      const alone = player.alone(system);
-      const silent = !there || muted.includes(name) || (alone.length > 0 && !alone.includes(name));
-      row.classList.toggle("silent", silent);
+      row.classList.toggle("silent", !there || player.takenOut(system, name));
       row.classList.toggle("absent", !there);
       track.strip.dataset.note = there ? "" : `not in ${system}`;
       mute.setAttribute("aria-pressed", muted.includes(name));

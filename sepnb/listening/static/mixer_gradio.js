@@ -87,16 +87,11 @@ function look() {
 window.sepnbMixerGains = () => {
   const entry = mounted.values().next().value;
   if (!entry) return "{}";
-  const { state, config } = entry;
+  const { player } = entry.mixer;
   const gains = {};
   // The original is one sound, and no stem of the mix: its solo is none of theirs.
-  const { stems } = config.systems[0];
-  const alone = state.soloed.filter((name) => stems.includes(name));
-  for (const name of stems) {
-    const silent = state.muted.includes(name) || (alone.length > 0 && !alone.includes(name));
-    const gain = state.gains[name] === undefined ? 0 : state.gains[name]; // null is off already
-    gains[name] = silent ? null : gain;
-  }
+  const { name: system, stems } = player.config.systems[0];
+  for (const name of stems) gains[name] = player.takenOut(system, name) ? null : own(player.state.gains, name);
   return JSON.stringify(gains);
 };
 
